@@ -1,0 +1,98 @@
+"""Stage 2b: a collaborative model whose item vectors are pulled towards what the language model says of the items.
+
+Loss (arXiv 2504.10107, with the official code's weights): binary cross-entropy on ratings plus a contrastive term
+between the projected item vector and the item's semantic vector. It is bidirectional when the semantic table may move.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from sellarec_lab import collab, training
+from sellarec_lab.collab import MatrixFactorisation, Vectors
+from sellarec_lab.config import AlignmentConfig, CollabConfig
+from sellarec_lab.training import History, Table
+
+
+class Head(nn.Sequential):
+    """Two-layer projector: collaborative vector [.., d_in] to the width of the language model [.., d_out]."""
+
+    def __init__(self, d_in: int, hidden: int, d_out: int):
+        super().__init__(nn.Linear(d_in, hidden), nn.GELU(), nn.Linear(hidden, d_out))
+
+
+class Aligned(NamedTuple):
+    """What the stage leaves: collaborative tables, the semantic table [n_items + 1, width], and the head."""
+
+    vectors: Vectors
+    semantics: torch.Tensor
+    head: Head
+
+
+def infonce(anchors: torch.Tensor, candidates: torch.Tensor, temperature: float) -> torch.Tensor:
+    """InfoNCE with cosine similarity: row i of ``anchors`` [B, d] belongs to row i of ``candidates`` [B, d].
+
+    L = - mean_i log( exp(cos(a_i, c_i) / t) / sum_j exp(cos(a_i, c_j) / t) ). Items must be distinct: a repeated item
+    would be its own negative.
+    """
+    similarity = F.normalize(anchors, dim=-1) @ F.normalize(candidates, dim=-1).T / temperature
+    return F.cross_entropy(similarity, torch.arange(len(anchors), device=anchors.device))
+
+
+def rince(anchors: torch.Tensor, candidates: torch.Tensor, temperature: float, q: float = 0.01, lam: float = 0.1):
+    """Robust InfoNCE (Chuang et al., CVPR 2022) in the form of the official code: the positive counts twice."""
+    similarity = (F.normalize(anchors, dim=-1) @ F.normalize(candidates, dim=-1).T / temperature).exp()
+    positive = similarity.diagonal()
+    return (-positive.pow(q) / q + (lam * (positive + similarity.sum(1))).pow(q) / q).mean()
+
+
+LOSSES = {"infonce": infonce, "rince": rince}
+
+
+class AlignedModel(nn.Module):
+    """MF, the head, and the semantic table, trained together on batches of ratings."""
+
+    def __init__(self, mf: MatrixFactorisation, semantics: torch.Tensor, config: AlignmentConfig):
+        super().__init__()
+        self.mf, self.config = mf, config
+        self.head = Head(mf.users.weight.shape[1] + 1, config.hidden, semantics.shape[1])
+        self.semantics = Table(semantics)
+        self.semantics.weight.requires_grad_(config.semantics_move)
+
+    def project_items(self, items: torch.Tensor) -> torch.Tensor:
+        """Item ids [B] to vectors in the language model's space [B, width]."""
+        return self.head(torch.cat([self.mf.items(items), self.mf.item_bias(items)], dim=-1))
+
+    def forward(self, batch: tuple[torch.Tensor, torch.Tensor, torch.Tensor]) -> torch.Tensor:
+        users, items, labels = batch
+        rating = F.binary_cross_entropy_with_logits(self.mf(users, items), labels)
+        distinct = torch.unique(items)
+        contrast = LOSSES[self.config.loss]
+        pull = contrast(self.semantics(distinct), self.project_items(distinct), self.config.temperature)
+        return rating + self.config.weight * pull
+
+
+def align(
+    collab_config: CollabConfig,
+    config: AlignmentConfig,
+    data,
+    semantics: torch.Tensor,
+    seed: int = 0,
+    checkpoint: Path | None = None,
+) -> tuple[Aligned, MatrixFactorisation, History]:
+    """Train on ``data.train``, stop on valid AUC of the ratings. The MF starts from nothing, as the paper's does."""
+    torch.manual_seed(seed)
+    mf = MatrixFactorisation(data.n_users, data.n_items, collab_config.dim, collab_config.biases, seed)
+    mf.mark_seen(data.train)
+    model = AlignedModel(mf, semantics, config)
+    history = training.fit(
+        model, collab.rating_batches(data.train, config.loop.batch_size, seed), config.loop,
+        label="alignment", seed=seed, checkpoint=checkpoint,
+        validate=lambda: collab.ranking_quality(mf.predict(data.valid)),
+    )  # fmt: skip
+    return Aligned(mf.vectors(), model.semantics.weight.detach(), model.head), mf, history

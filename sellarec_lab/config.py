@@ -1,0 +1,206 @@
+"""Every setting of the lab as a value: one frozen dataclass a stage, one preset name for the whole tree.
+
+``preset("tiny", seed=1)`` gives a tree and changes a field by name; fields of a stage are reached with a double
+underscore, ``preset("tiny", injection__epochs=2)``. Unknown names are refused with the list of known ones.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from typing import Any
+
+ALL_LINEAR = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+
+
+def _require(condition: bool, message: str) -> None:
+    if not condition:
+        raise ValueError(message)
+
+
+@dataclass(frozen=True)
+class LoopConfig:
+    """The optimisation of one stage (`training.fit`)."""
+
+    learning_rate: float = 1e-3
+    batch_size: int = 64
+    epochs: int = 1
+    weight_decay: float = 0.01
+    warmup: float = 0.05  # share of all steps with a rising learning rate
+    schedule: str = "cosine"  # or "constant"
+    max_grad_norm: float = 1.0
+    evaluations: int = 2  # validations an epoch
+    patience: int = 4  # validations without a better result before stopping; the best state is kept
+    checkpoint_seconds: float = 60.0  # a killed run loses at most about this much
+
+    def __post_init__(self):
+        _require(self.learning_rate > 0, f"learning_rate must be positive, got {self.learning_rate}")
+        _require(self.batch_size > 0, f"batch_size must be positive, got {self.batch_size}")
+        _require(self.epochs >= 0, f"epochs must not be negative, got {self.epochs}")
+        _require(self.schedule in ("cosine", "constant"), f"schedule is 'cosine' or 'constant', got {self.schedule!r}")
+
+
+@dataclass(frozen=True)
+class MiniLMConfig:
+    """A small Qwen2-architecture model that is pre-trained here, where no weights of a hub can be had."""
+
+    hidden_size: int = 128
+    layers: int = 4
+    heads: int = 4
+    vocabulary: int = 1200
+    steps: int = 8000
+    batch_size: int = 64
+    learning_rate: float = 2e-3
+    answer_weight: float = 10.0  # weight of an answer token in the pre-training loss: they are few
+    seed: int = 1
+
+
+@dataclass(frozen=True)
+class BackboneConfig:
+    """Which language model, and how it is held in memory."""
+
+    name: str = "embedded"  # a hub id, a folder, "embedded" (ships with the lab) or "catalogue" (pre-trained on the data)
+    revision: str | None = None
+    quantisation: str = "auto"  # "nf4", "none" or "auto": nf4 with double quantisation wherever bitsandbytes works
+    dtype: str = "auto"  # "float32", "bfloat16", "float16" or "auto"
+    template: str = "auto"  # "plain", "chat" or "auto": the tokenizer's chat template where it has one
+    gradient_checkpointing: bool = False
+    pretraining: MiniLMConfig | None = None  # for "catalogue"
+
+    def __post_init__(self):
+        _require(self.quantisation in ("auto", "nf4", "none"), f"quantisation: {self.quantisation!r} is unknown")
+        _require(self.dtype in ("auto", "float32", "bfloat16", "float16"), f"dtype: {self.dtype!r} is unknown")
+        _require(self.template in ("auto", "plain", "chat"), f"template: {self.template!r} is unknown")
+
+
+@dataclass(frozen=True)
+class LoraConfig:
+    """The adapter (Hu et al., arXiv 2106.09685)."""
+
+    r: int = 16
+    alpha: int = 32
+    dropout: float = 0.05
+    targets: tuple[str, ...] = ALL_LINEAR
+
+
+@dataclass(frozen=True)
+class PromptConfig:
+    """What the prompt says; see `prompts.TEMPLATES`."""
+
+    template: str = "tiny"
+    history: int = 10  # most recent liked titles shown
+
+
+@dataclass(frozen=True)
+class CollabConfig:
+    """Matrix factorisation."""
+
+    dim: int = 32
+    biases: bool = True
+    loop: LoopConfig = LoopConfig(
+        learning_rate=1e-2, batch_size=1024, epochs=60, weight_decay=1e-2, schedule="constant", warmup=0.0,
+        evaluations=1, patience=8,
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class AlignmentConfig:
+    """Stage 2b: the collaborative model moves towards the item semantics (papers: section 1.5)."""
+
+    temperature: float = 0.2
+    weight: float = 1.0  # of the contrastive term beside the rating term
+    loss: str = "infonce"  # or "rince", the robust form of the official code
+    hidden: int = 128  # width of the projector's inner layer
+    semantics_move: bool = True  # bidirectional: the semantic table receives gradient too
+    loop: LoopConfig = LoopConfig(
+        learning_rate=1e-2, batch_size=1024, epochs=60, weight_decay=1e-2, schedule="constant", warmup=0.0,
+        evaluations=1, patience=8,
+    )  # fmt: skip
+
+    def __post_init__(self):
+        _require(self.loss in ("infonce", "rince"), f"alignment loss is 'infonce' or 'rince', got {self.loss!r}")
+
+
+@dataclass(frozen=True)
+class TuningConfig:
+    """Stage 1: task tuning on text."""
+
+    loss_on: str = "answer"  # or "prompt": the whole text, as the official code does
+    loop: LoopConfig = LoopConfig(learning_rate=1e-3, batch_size=64, epochs=2)
+
+    def __post_init__(self):
+        _require(self.loss_on in ("answer", "prompt"), f"loss_on is 'answer' or 'prompt', got {self.loss_on!r}")
+
+
+@dataclass(frozen=True)
+class InjectionConfig:
+    """Stage 3: soft tokens enter the prompt."""
+
+    trainable: tuple[str, ...] = ("projector", "tables", "semantics")  # also possible: "lora"
+    norm: str = "words"  # soft tokens start at the norm of real word embeddings; "raw" leaves them
+    loop: LoopConfig = LoopConfig(learning_rate=1e-3, batch_size=64, epochs=2)
+
+    def __post_init__(self):
+        unknown = set(self.trainable) - {"projector", "tables", "semantics", "lora"}
+        _require(not unknown, f"injection.trainable: unknown parts {sorted(unknown)}")
+
+
+@dataclass(frozen=True)
+class Preset:
+    """The whole tree. One object describes a run; its hash is part of every artifact's key."""
+
+    name: str
+    dataset: str
+    seed: int = 0
+    backbone: BackboneConfig = BackboneConfig()
+    prompt: PromptConfig = PromptConfig()
+    lora: LoraConfig = LoraConfig()
+    collab: CollabConfig = CollabConfig()
+    tuning: TuningConfig = TuningConfig()
+    alignment: AlignmentConfig = AlignmentConfig()
+    injection: InjectionConfig = InjectionConfig()
+    artifacts: str = field(default="artifacts", metadata={"location": True})
+
+
+def _loop(base: LoopConfig, **changes: Any) -> LoopConfig:
+    return dataclasses.replace(base, **changes)
+
+
+_TINY = Preset(name="tiny", dataset="tiny")
+PRESETS = {"tiny": _TINY}
+
+
+def preset(name: str, **changes: Any) -> Preset:
+    """Return a preset with fields changed by name.
+
+    Args:
+        name: one of `PRESETS`.
+        **changes: ``seed=1`` or, for a stage's field, ``injection__loop__epochs=3``.
+
+    Raises:
+        ValueError: unknown preset or field; the message lists the known names.
+    """
+    if name not in PRESETS:
+        raise ValueError(f"unknown preset {name!r}; known presets: {', '.join(PRESETS)}")
+    tree = PRESETS[name]
+    for path, value in changes.items():
+        tree = replace(tree, path, value)
+    return tree
+
+
+def replace(tree: Any, path: str, value: Any) -> Any:
+    """A copy of a config tree with the field at ``path`` (parts joined by ``__``) changed."""
+    head, _, rest = path.partition("__")
+    known = [f.name for f in dataclasses.fields(tree)]
+    if head not in known:
+        raise ValueError(f"{type(tree).__name__} has no field {head!r}; known fields: {', '.join(known)}")
+    return dataclasses.replace(tree, **{head: replace(getattr(tree, head), rest, value) if rest else value})
+
+
+def as_dict(tree: Any) -> dict[str, Any]:
+    """The tree as plain data, without fields that only say where files lie."""
+    return {
+        f.name: as_dict(value) if dataclasses.is_dataclass(value := getattr(tree, f.name)) else value
+        for f in dataclasses.fields(tree)
+        if not f.metadata.get("location")
+    }

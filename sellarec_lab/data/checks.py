@@ -1,0 +1,190 @@
+"""Checks on tables that come from outside, before anything is computed from them.
+
+Every failure is one `DataError` that names table, row (the frame's own index label), column, what
+was expected, what was found, and what to do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from .errors import problem
+
+RATING_RANGE = (1.0, 5.0)
+
+
+def validate(interactions: pd.DataFrame, items: pd.DataFrame, users: pd.DataFrame | None = None) -> None:
+    """Raise on the first thing that `from_frames` could not use; return nothing if all is well.
+
+    Args:
+        interactions: `user_id`, `item_id`, `timestamp`, and `label` (0 or 1) or `rating` (1 to 5).
+            Any row order; a (user, item) pair at most once.
+        items: `item_id`, `title`, and anything else. Lists every item of `interactions`.
+        users: optional; `user_id` and anything else. Lists every user of `interactions`.
+
+    Raises:
+        DataError: naming table, row, column, expectation, finding and remedy.
+    """
+    _check_columns("interactions", interactions, ("user_id", "item_id", "timestamp"))
+    if "label" not in interactions.columns and "rating" not in interactions.columns:
+        raise problem(
+            "table interactions",
+            expected="a column 'label' (0 or 1) or 'rating' (1 to 5)",
+            found=list(interactions.columns),
+            do="Add one of the two, or rename yours.",
+        )
+    if interactions.empty:
+        raise problem("table interactions", expected="at least one row", found=0, do="Check the source.")
+    _check_catalogue("items", items, "item_id")
+    _check_titles(items)
+    if users is not None:
+        _check_catalogue("users", users, "user_id")
+    for column, catalogue, table in (("item_id", items, "items"), ("user_id", users, "users")):
+        _check_ids("interactions", interactions, column)
+        if catalogue is not None:
+            _check_known(interactions, column, catalogue, table)
+    timestamps(interactions)
+    _check_values(interactions)
+    _check_pairs(interactions)
+
+
+def numbers(table: str, frame: pd.DataFrame, column: str) -> pd.Series:
+    """The column as finite numbers, or a DataError that names the first row that is none.
+
+    Args:
+        table: how the message names the table, e.g. "table interactions" or a path.
+    """
+    values = pd.to_numeric(frame[column], errors="coerce")
+    bad = values.isna() | np.isinf(values.astype("float64"))
+    if bad.any():
+        raise_at(table, frame, column, bad, "a number", "Repair, convert or drop the row.")
+    return values
+
+
+def timestamps(frame: pd.DataFrame) -> np.ndarray:
+    """The column `timestamp` as int64 seconds since 1970 UTC; datetimes are converted. [rows]"""
+    column = frame["timestamp"]
+    if pd.api.types.is_datetime64_any_dtype(column):
+        if column.isna().any():
+            raise_at(
+                "table interactions", frame, "timestamp", column.isna(), "a time", "Repair or drop the row."
+            )
+        utc = column.dt.tz_convert("UTC").dt.tz_localize(None) if column.dt.tz is not None else column
+        return utc.to_numpy().astype("datetime64[s]").astype("int64")
+    values = numbers("table interactions", frame, "timestamp")
+    fractional = values != values.round()
+    if fractional.any():
+        remedy = "Round it, or pass datetimes."
+        raise_at("table interactions", frame, "timestamp", fractional, "whole seconds since 1970", remedy)
+    return values.to_numpy(dtype="int64")
+
+
+def _check_columns(table: str, frame: pd.DataFrame, columns: Sequence[str]) -> None:
+    if not isinstance(frame, pd.DataFrame):
+        raise problem(
+            f"table {table}",
+            expected="a pandas DataFrame",
+            found=type(frame).__name__,
+            do="Read the file with pandas first.",
+        )
+    missing = [column for column in columns if column not in frame.columns]
+    if missing:
+        raise problem(
+            f"table {table}",
+            expected=f"the column {missing[0]!r}",
+            found=list(frame.columns),
+            do="Add or rename the column.",
+        )
+    if frame.columns.has_duplicates:
+        twice = frame.columns[frame.columns.duplicated()][0]
+        raise problem(
+            f"table {table}, column {twice!r}",
+            expected="each column once",
+            found="it twice",
+            do="Drop one.",
+        )
+
+
+def _check_catalogue(table: str, frame: pd.DataFrame, key: str) -> None:
+    _check_columns(table, frame, (key, "title") if table == "items" else (key,))
+    _check_ids(table, frame, key)
+    if "external_id" in frame.columns:
+        raise problem(
+            f"table {table}, column 'external_id'",
+            expected="no such column",
+            found="one",
+            do=f"The name is taken by your own {key}; rename the column.",
+        )
+    repeated = frame[key].duplicated()
+    if repeated.any():
+        raise_at(f"table {table}", frame, key, repeated, "each id once", "Drop the repeated row.")
+
+
+def _check_titles(items: pd.DataFrame) -> None:
+    no_text = ~items["title"].map(lambda title: isinstance(title, str)).astype(bool)
+    if no_text.any():
+        raise_at(
+            "table items",
+            items,
+            "title",
+            no_text,
+            "text",
+            "Fill in the title, or drop the item and its rows.",
+        )
+
+
+def _check_ids(table: str, frame: pd.DataFrame, column: str) -> None:
+    if frame[column].isna().any():
+        raise_at(f"table {table}", frame, column, frame[column].isna(), "an id", "Repair or drop the row.")
+    if frame[column].dtype == object:
+        unhashable = ~frame[column].map(pd.api.types.is_hashable).astype(bool)
+        if unhashable.any():
+            raise_at(f"table {table}", frame, column, unhashable, "a number or text", "Use hashable ids.")
+
+
+def _check_known(interactions: pd.DataFrame, column: str, catalogue: pd.DataFrame, table: str) -> None:
+    unknown = pd.Series(pd.Index(catalogue[column]).get_indexer(interactions[column]) < 0)
+    if unknown.any():
+        kinds = f"{interactions[column].dtype} here, {catalogue[column].dtype} in {table}"
+        remedy = f"Add it to {table} or drop the row; the ids must also be of one type ({kinds})."
+        raise_at("table interactions", interactions, column, unknown, f"an id listed in {table}", remedy)
+
+
+def _check_values(interactions: pd.DataFrame) -> None:
+    if "label" in interactions.columns:
+        bad = ~numbers("table interactions", interactions, "label").isin([0, 1])
+        expected, remedy = "0 or 1", "For stars, name the column 'rating'."
+        column = "label"
+    else:
+        low, high = RATING_RANGE
+        bad = ~numbers("table interactions", interactions, "rating").between(low, high)
+        expected = f"a rating from {low:g} to {high:g}"
+        remedy = "Rescale it, or give a 'label' column of 0 and 1 instead."
+        column = "rating"
+    if bad.any():
+        raise_at("table interactions", interactions, column, bad, expected, remedy)
+
+
+def _check_pairs(interactions: pd.DataFrame) -> None:
+    repeated = interactions.duplicated(["user_id", "item_id"])
+    if repeated.any():
+        remedy = (
+            "A repeated pair puts the target into its own history; keep one row of each, e.g. "
+            "interactions.drop_duplicates(['user_id', 'item_id'], keep='last')."
+        )
+        expected = f"each (user_id, item_id) once; {int(repeated.sum())} repeated"
+        raise_at("table interactions", interactions, ["user_id", "item_id"], repeated, expected, remedy)
+
+
+def raise_at(
+    table: str, frame: pd.DataFrame, column: str | list[str], bad: pd.Series, expected: str, do: str
+) -> None:
+    """Raise the DataError for the first row where `bad` [rows, bool] holds; `table` says whose row it is."""
+    first = int(np.flatnonzero(bad.to_numpy())[0])
+    found = frame[column].iloc[first]
+    shown = tuple(found) if isinstance(column, list) else found
+    where = f"{table}, row {frame.index[first]}, column {column!r}"
+    raise problem(where, expected=expected, found=repr(shown), do=do)

@@ -1,0 +1,175 @@
+"""`Interactions`: the one form in which every other room receives data."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import chain
+
+import numpy as np
+import pandas as pd
+
+from .errors import DataError, problem
+
+SPLITS = ("train", "valid", "test")
+FRAME_COLUMNS = ("user_id", "item_id", "label", "timestamp", "history", "is_warm")
+_DTYPES = {"user_id": "int64", "item_id": "int64", "label": "int64", "timestamp": "int64", "is_warm": "bool"}
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Interactions:
+    """Who met which item, whether they liked it, and what they had liked before.
+
+    Args:
+        name: what the data set is called in tables and file names.
+        train, valid, test: one row an interaction, with the columns `user_id` and `item_id` (int64,
+            from 1; 0 is padding and never occurs), `label` (int64, 0 or 1), `timestamp` (int64,
+            seconds since 1970 UTC), `history` (tuple of the item ids that the user liked before this
+            row, oldest first, no padding) and `is_warm` (bool). The row index is the row's position
+            in the whole table, ordered by user and time.
+        items: indexed by item_id 1..n_items: `external_id`, `title`, and whatever else is known.
+        users: indexed by user_id 1..n_users: `external_id`, and whatever else is known.
+        truth: only for simulated worlds: float32 [n_users + 1, n_items + 1], the true P(like).
+
+    Raises:
+        DataError: a column, dtype, index or shape is not as described.
+    """
+
+    name: str
+    train: pd.DataFrame
+    valid: pd.DataFrame
+    test: pd.DataFrame
+    items: pd.DataFrame
+    users: pd.DataFrame
+    truth: np.ndarray | None = None
+
+    def __post_init__(self) -> None:
+        for part in SPLITS:
+            _check_frame(part, self.split(part), self.n_users, self.n_items)
+        for table, column in (("items", "title"), ("items", "external_id"), ("users", "external_id")):
+            _check_entities(table, getattr(self, table), column)
+        if self.truth is not None:
+            _check_truth(self.truth, (self.n_users + 1, self.n_items + 1))
+
+    @property
+    def n_users(self) -> int:
+        """Number of users, padding not counted."""
+        return len(self.users)
+
+    @property
+    def n_items(self) -> int:
+        """Number of items, padding not counted."""
+        return len(self.items)
+
+    @property
+    def titles(self) -> list[str]:
+        """Titles by item_id: length n_items + 1, and `titles[0]` is the empty string of the padding."""
+        return ["", *self.items["title"].tolist()]
+
+    def split(self, name: str) -> pd.DataFrame:
+        """The frame called `name`. Raises ValueError unless it is train, valid or test."""
+        if name not in SPLITS:
+            raise ValueError(f"unknown split {name!r}; choose one of {', '.join(SPLITS)}")
+        return getattr(self, name)
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 (hex) over everything but the name; equal content gives equal hex on any machine."""
+        digest = hashlib.sha256()
+        for piece in self._content():
+            digest.update(hashlib.sha256(piece).digest())
+        return digest.hexdigest()
+
+    def _content(self) -> Iterator[bytes]:
+        for part in SPLITS:
+            frame = self.split(part)
+            yield frame.index.to_numpy(dtype="<i8").tobytes()
+            for column in ("user_id", "item_id", "label", "timestamp", "is_warm"):
+                yield frame[column].to_numpy(dtype="<i8").tobytes()
+            yield frame["history"].map(len).to_numpy(dtype="<i8").tobytes()
+            yield np.fromiter(chain.from_iterable(frame["history"]), dtype="<i8").tobytes()
+        for table in (self.items, self.users):
+            for column in sorted(table.columns, key=str):
+                yield json.dumps([str(column), table[column].tolist()], default=str).encode()
+        if self.truth is not None:
+            yield self.truth.astype("<f4").tobytes()
+
+    def __repr__(self) -> str:
+        rows = ", ".join(f"{part} {len(self.split(part)):,}" for part in SPLITS)
+        return f"Interactions({self.name!r}: {self.n_users:,} users, {self.n_items:,} items; rows: {rows})"
+
+    def _repr_html_(self) -> str:
+        summary = pd.DataFrame({part: _summary(self.split(part)) for part in SPLITS}).T
+        caption = f"<b>{self.name}</b>: {self.n_users:,} users, {self.n_items:,} items"
+        return f"<p>{caption}</p>{summary.to_html(border=0)}"
+
+
+def _summary(frame: pd.DataFrame) -> dict[str, str]:
+    days = pd.to_datetime(frame["timestamp"], unit="s").dt.strftime("%Y-%m-%d")
+    return {
+        "rows": f"{len(frame):,}",
+        "users": f"{frame['user_id'].nunique():,}",
+        "items": f"{frame['item_id'].nunique():,}",
+        "liked": f"{frame['label'].mean():.1%}" if len(frame) else "-",
+        "warm": f"{frame['is_warm'].mean():.1%}" if len(frame) else "-",
+        "from": days.min() if len(frame) else "-",
+        "to": days.max() if len(frame) else "-",
+    }
+
+
+def _check_frame(part: str, frame: pd.DataFrame, n_users: int, n_items: int) -> None:
+    if tuple(frame.columns) != FRAME_COLUMNS:
+        raise problem(
+            f"table {part}",
+            expected=f"the columns {list(FRAME_COLUMNS)}",
+            found=list(frame.columns),
+            do="Build the tables with from_frames.",
+        )
+    for column, dtype in _DTYPES.items():
+        if frame[column].dtype != dtype:
+            raise problem(
+                f"table {part}, column {column!r}",
+                expected=dtype,
+                found=frame[column].dtype,
+                do=f"Convert it with .astype({dtype!r}).",
+            )
+    for column, largest in (("user_id", n_users), ("item_id", n_items)):
+        outside = ~frame[column].between(0, largest).to_numpy()
+        if outside.any():
+            raise problem(
+                f"table {part}, row {frame.index[outside][0]}, column {column!r}",
+                expected=f"an id from 1 to {largest}",
+                found=frame[column].to_numpy()[outside][0],
+                do="List every id in the users and items tables.",
+            )
+
+
+def _check_entities(table: str, frame: pd.DataFrame, column: str) -> None:
+    if not np.array_equal(frame.index.to_numpy(), np.arange(1, len(frame) + 1)):
+        raise problem(
+            f"table {table}, index",
+            expected=f"the ids 1 to {len(frame)} without gaps",
+            found=list(frame.index[:5]),
+            do="Number the rows from 1; 0 is padding and has no row.",
+        )
+    if column not in frame.columns:
+        raise problem(
+            f"table {table}",
+            expected=f"a column {column!r}",
+            found=list(frame.columns),
+            do="Add it.",
+        )
+
+
+def _check_truth(truth: np.ndarray, shape: tuple[int, int]) -> None:
+    if truth.shape != shape or truth.dtype != np.float32:
+        raise problem(
+            "truth",
+            expected=f"float32 {list(shape)}, padding included",
+            found=f"{truth.dtype} {list(truth.shape)}",
+            do="Rebuild the world that this table belongs to.",
+        )
+    if not (np.isfinite(truth).all() and truth.min() >= 0 and truth.max() <= 1):
+        raise DataError("truth: expected probabilities from 0 to 1, found values outside. Rebuild the world.")

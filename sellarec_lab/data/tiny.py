@@ -1,0 +1,69 @@
+"""The embedded world: a small simulated cinema whose true probabilities are known."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from safetensors import SafetensorError
+from safetensors.numpy import load_file
+
+from .build import from_frames
+from .errors import DataError, problem
+from .interactions import Interactions
+
+_RESTORE = "Restore the file from the repository, or build the world again."
+
+
+def load_tiny(root: str | Path | None = None) -> Interactions:
+    """Read interactions.csv, items.csv, users.csv and truth.safetensors.
+
+    Args:
+        root: the folder with the four files. None: the copy inside the installed package, or else
+            `data/tiny` of a source checkout.
+
+    Raises:
+        DataError: a file is missing or damaged, or its ids are not 1, 2, ... in order.
+    """
+    folder = default_folder() if root is None else Path(root).expanduser()
+    interactions = _read_csv(folder / "interactions.csv")
+    items = _read_csv(folder / "items.csv")
+    users = _read_csv(folder / "users.csv")
+    truth = _read_truth(folder / "truth.safetensors")
+    data = from_frames(interactions, items, users, name="tiny", split="split", truth=truth)
+    for file, table in (("items.csv", data.items), ("users.csv", data.users)):
+        # The rows of the truth table go by these ids, so a renumbering would shift them silently.
+        if not np.array_equal(table["external_id"].to_numpy(), table.index.to_numpy()):
+            found = table["external_id"].tolist()[:5]
+            raise problem(str(folder / file), expected="ids 1, 2, ... in order", found=found, do=_RESTORE)
+    return data
+
+
+def default_folder() -> Path:
+    """Where the world lies: in a wheel beside the code, in a checkout under data/tiny."""
+    package = Path(__file__).parent.parent
+    installed = package / "tiny"
+    return installed if installed.is_dir() else package.parent / "data" / "tiny"
+
+
+def _read_csv(path: Path) -> pd.DataFrame:
+    if not path.is_file():
+        raise problem(str(path), expected="a CSV file of the embedded world", found="nothing", do=_RESTORE)
+    try:
+        # A title may well be "None" or "NA": nothing but the cell's own text is taken for it.
+        return pd.read_csv(path, keep_default_na=False, encoding="utf-8")
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+        raise DataError(f"{path}: expected UTF-8 CSV with a header, found: {error}. {_RESTORE}") from error
+
+
+def _read_truth(path: Path) -> np.ndarray:
+    if not path.is_file():
+        raise problem(str(path), expected="the true probabilities", found="nothing", do=_RESTORE)
+    try:
+        tensors = load_file(path)
+    except SafetensorError as error:
+        raise DataError(f"{path}: expected a safetensors file, found: {error}. {_RESTORE}") from error
+    if "probability" not in tensors:
+        raise problem(str(path), expected="the tensor 'probability'", found=sorted(tensors), do=_RESTORE)
+    return tensors["probability"].astype(np.float32)

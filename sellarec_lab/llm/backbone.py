@@ -1,0 +1,181 @@
+"""Loading a causal language model: by hub id or folder, in NF4, half or full precision, with its reasons."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+import torch
+from torch import nn
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig, PreTrainedModel
+from transformers.utils import logging as hf_logging
+
+from sellarec_lab import runtime
+from sellarec_lab.config import BackboneConfig
+from sellarec_lab.runtime import Decision
+
+_HERE = Path(__file__).parent.parent
+
+
+def embedded_folder() -> Path:
+    """Folder of the mini-LLM that ships with the lab (inside the installed package, or in a source checkout).
+
+    Raises:
+        FileNotFoundError: it is in neither place; says how to rebuild it.
+    """
+    for folder in (_HERE / "tiny" / "mini-llm", _HERE.parent / "data" / "tiny" / "mini-llm"):
+        if (folder / "config.json").is_file():
+            return folder
+    raise FileNotFoundError("the embedded mini-LLM is missing; rebuild it with: python -m sellarec_lab world")
+
+
+@dataclass
+class LanguageModel:
+    """A backbone with its tokenizer and the decisions that were taken for it.
+
+    ``model`` is a transformers causal LM, or the same wrapped by PEFT. Only `hidden` and `embed` run it, so no
+    logits over the vocabulary are computed unless somebody asks for them.
+    """
+
+    model: nn.Module
+    tokenizer: object
+    name: str
+    template: str
+    decisions: dict[str, Decision]
+
+    @property
+    def base(self) -> PreTrainedModel:
+        return self.model.get_base_model() if hasattr(self.model, "get_base_model") else self.model
+
+    @property
+    def width(self) -> int:
+        """Size of a word embedding and of a hidden state."""
+        return self.base.config.get_text_config().hidden_size
+
+    @property
+    def device(self) -> torch.device:
+        return self.base.get_input_embeddings().weight.device
+
+    @property
+    def word_embeddings(self) -> torch.Tensor:
+        """[vocabulary, width], float32, detached; rows beyond the tokenizer's vocabulary are left out."""
+        return self.base.get_input_embeddings().weight[: len(self.tokenizer)].detach().float()
+
+    def embed(self, ids: torch.Tensor) -> torch.Tensor:
+        """Token ids [B, L] to input embeddings [B, L, width]."""
+        return self.base.get_input_embeddings()(ids)
+
+    def hidden(self, embeddings: torch.Tensor, mask: torch.Tensor, **kwargs) -> torch.Tensor:
+        """Input embeddings [B, L, width] to last hidden states (after the final norm) [B, L, width]."""
+        return self.base.base_model(inputs_embeds=embeddings, attention_mask=mask, **kwargs).last_hidden_state
+
+    def logits(self, hidden: torch.Tensor) -> torch.Tensor:
+        """Hidden states [.., width] to float32 logits over the vocabulary [.., V]."""
+        return self.base.get_output_embeddings()(hidden).float()
+
+    def answer_logits(self, hidden: torch.Tensor, answers: tuple[int, int]) -> torch.Tensor:
+        """Hidden states [B, width] to the float32 logits of two tokens alone [B, 2]."""
+        head = self.base.get_output_embeddings()
+        rows = head.weight[list(answers)].float()
+        bias = head.bias[list(answers)].float() if getattr(head, "bias", None) is not None else 0.0
+        return hidden.float() @ rows.T + bias
+
+
+def estimate_memory(config, quantisation: str, dtype: str) -> float:
+    """GiB that the weights will take, from the model's config alone (no weights are read)."""
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(config)
+    linear = sum(m.weight.numel() for n, m in model.named_modules() if isinstance(m, nn.Linear) and "lm_head" not in n)
+    total = sum(p.numel() for p in model.parameters())
+    size = 4 if dtype == "float32" else 2
+    packed = linear * 0.516 if quantisation == "nf4" else linear * size  # 4 bits and the double-quantised scales
+    return ((total - linear) * size + packed) / 2**30
+
+
+def _available(on: str) -> float:
+    return (torch.cuda.mem_get_info()[0] if on == "cuda" else psutil.virtual_memory().available) / 2**30
+
+
+def load(config: BackboneConfig, folder: Path | None = None) -> LanguageModel:
+    """Load the backbone that ``config`` names.
+
+    Args:
+        config: name, revision, quantisation, dtype, template.
+        folder: where the model lies, for "catalogue" (pre-trained on the data set's own text).
+
+    Raises:
+        MemoryError: the weights will not fit; says how much is missing.
+        OSError: neither a folder nor a hub id that can be read.
+    """
+    source = str(folder or (embedded_folder() if config.name == "embedded" else config.name))
+    on = runtime.device().value
+    dtype, quantisation = runtime.dtype(config.dtype, on), runtime.quantisation(config.quantisation, on)
+    hf = AutoConfig.from_pretrained(source, revision=config.revision)
+    need, free = estimate_memory(hf, quantisation.value, dtype.value), _available(on)
+    if need > free:
+        raise MemoryError(f"{config.name}: weights need {need:.1f} GiB, {free:.1f} GiB are free; try quantisation='nf4'")
+    kwargs = {"quantization_config": _four_bit(dtype.value)} if quantisation.value == "nf4" else {}
+    if on == "cuda":
+        kwargs["device_map"] = {"": 0}
+    bars = hf_logging.is_progress_bar_enabled()
+    if need < 0.1:
+        hf_logging.disable_progress_bar()  # a bar for what takes no time is noise
+    try:
+        model = AutoModelForCausalLM.from_pretrained(
+            source, revision=config.revision, dtype=getattr(torch, dtype.value), **kwargs
+        )
+        tokenizer = AutoTokenizer.from_pretrained(source, revision=config.revision)
+    finally:
+        if bars:
+            hf_logging.enable_progress_bar()
+    if quantisation.value == "nf4":
+        _pin_layout(model)
+    elif on != "cuda":
+        model.to(on)
+    model.requires_grad_(False)
+    model.config.use_cache = False
+    template = config.template
+    if template == "auto":
+        template = "chat" if tokenizer.chat_template else "plain"
+    decisions = {
+        "device": runtime.device(),
+        "dtype": dtype,
+        "quantisation": quantisation,
+        "memory": Decision(f"{need:.2f} GiB of weights", f"{free:.1f} GiB are free"),
+    }
+    return LanguageModel(model.eval(), tokenizer, config.name, template, decisions)
+
+
+def _four_bit(dtype: str) -> BitsAndBytesConfig:
+    return BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=getattr(torch, dtype),
+    )
+
+
+def _pin_layout(model: nn.Module) -> None:
+    """Keep bitsandbytes from repacking 4-bit weights in place at the first evaluation on CPUs with AVX512-BF16: the
+    repacked form computes in bfloat16, so scores would depend on the CPU and on whether training came first."""
+    for module in model.modules():
+        if hasattr(module, "support_avx512bf16_for_cpu"):
+            module.support_avx512bf16_for_cpu = False
+
+
+def quantised_layers(model: nn.Module) -> int:
+    """How many linear layers truly hold 4-bit weights."""
+    return sum(type(m).__name__ == "Linear4bit" for m in model.modules())
+
+
+def describe(lm: LanguageModel) -> str:
+    """The decisions, one a line."""
+    lines = [f"backbone      {lm.name}, {lm.template} prompts, width {lm.width}"]
+    lines += [f"{name:<13} {decision}" for name, decision in lm.decisions.items()]
+    return "\n".join(lines)
+
+
+def save_description(lm: LanguageModel, path: Path) -> None:
+    runtime.write_text(path, json.dumps({k: list(v) for k, v in lm.decisions.items()}, indent=1))

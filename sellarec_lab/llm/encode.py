@@ -1,0 +1,187 @@
+"""From `Prompt` to tensors: token ids, positions of soft tokens, answer tokens found in context."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from sellarec_lab.prompts import KINDS, SHOWN, Prompt, Slot, Text
+
+_MARK = "\ue000"  # private-use character that stands for a soft token while a chat template is rendered
+
+
+class Encoded(NamedTuple):
+    """One prompt as tokens. ``slots`` are (position, `Slot`); ``spans`` are (first, last + 1) token positions of each
+    of the prompt's segments, in their order."""
+
+    ids: list[int]
+    slots: list[tuple[int, Slot]]
+    spans: list[tuple[int, int]]
+
+
+class _Cut(NamedTuple):
+    """A prompt cut at its soft tokens: text runs, (run, first, last + 1 character) of each segment, the slots."""
+
+    runs: list[str]
+    pieces: list[tuple[int, int, int]]
+    slots: list[Slot]
+
+
+@dataclass
+class Batch:
+    """Prompts padded on the right to the longest among them.
+
+    ``ids`` [B, L], ``mask`` [B, L], ``last`` [B] (position that predicts the answer), and for the S soft tokens in
+    the batch ``row``, ``column``, ``kind`` (index into `prompts.KINDS`), ``id``, all [S]; ``labels`` [B] float.
+    """
+
+    ids: torch.Tensor
+    mask: torch.Tensor
+    last: torch.Tensor
+    row: torch.Tensor
+    column: torch.Tensor
+    kind: torch.Tensor
+    id: torch.Tensor
+    labels: torch.Tensor
+
+    def to(self, device: torch.device) -> Batch:
+        return Batch(**{name: value.to(device) for name, value in self.__dict__.items()})
+
+
+class Encoder:
+    """Turns prompts into tokens for one tokenizer and one template kind ("plain" or "chat")."""
+
+    def __init__(self, tokenizer, template: str):
+        self.tokenizer, self.template = tokenizer, template
+        self.pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
+        self._specials = sorted(set(tokenizer.all_special_tokens), key=len, reverse=True)
+
+    def _frame(self, prompt: Prompt) -> tuple[str, str]:
+        """What stands before and after the user's turn."""
+        if self.template == "plain":
+            start = self.tokenizer.bos_token or ""
+            return start + (f"{prompt.system}\n" if prompt.system else ""), ""
+        messages = [{"role": "system", "content": prompt.system}] if prompt.system else []
+        messages.append({"role": "user", "content": _MARK})
+        text = self.tokenizer.apply_chat_template(
+            messages, tokenize=False, add_generation_prompt=True, enable_thinking=False
+        )
+        before, _, after = text.partition(_MARK)
+        return before, after
+
+    def _harmless(self, text: str) -> str:
+        """Content that spells a special token is broken up: a title must stay text."""
+        for special in self._specials:
+            if special in text:
+                text = text.replace(special, special[0] + "\u200b" + special[1:])
+        return text
+
+    def _tokens(self, text: str) -> list[int]:
+        return self.tokenizer(text, add_special_tokens=False)["input_ids"]
+
+    def encode(self, prompt: Prompt) -> Encoded:
+        """One prompt, with the token span of every segment."""
+        return self.encode_many([prompt], spans=True)[0]
+
+    def encode_many(self, prompts: Sequence[Prompt], spans: bool = False) -> list[Encoded]:
+        """Many prompts with one call of the tokenizer.
+
+        The text between two soft tokens is tokenised in one piece, so word boundaries are those of plain text.
+        """
+        cut = [self._cut(prompt) for prompt in prompts]
+        distinct = list(dict.fromkeys(run for c in cut for run in c.runs))
+        coded = self.tokenizer(distinct, add_special_tokens=False, return_offsets_mapping=spans)
+        place = {run: i for i, run in enumerate(distinct)}
+        return [self._assemble(c, coded, place, spans) for c in cut]
+
+    def _cut(self, prompt: Prompt) -> _Cut:
+        before, after = self._frame(prompt)
+        runs, pieces, slots = [before], [], []
+        for segment in prompt.segments:
+            if isinstance(segment, Slot):
+                pieces.append((len(runs) - 1, -1, len(slots)))
+                slots.append(segment)
+                runs.append("")
+            else:
+                start = len(runs[-1])
+                runs[-1] += self._harmless(segment.text)
+                pieces.append((len(runs) - 1, start, len(runs[-1])))
+        runs[-1] += after
+        return _Cut(runs, pieces, slots)
+
+    def _assemble(self, cut: _Cut, coded, place: dict[str, int], spans: bool) -> Encoded:
+        ids: list[int] = []
+        starts, positions = [], []
+        for i, run in enumerate(cut.runs):
+            starts.append(len(ids))
+            ids += coded["input_ids"][place[run]]
+            if i < len(cut.slots):
+                positions.append((len(ids), cut.slots[i]))
+                ids.append(self.pad)  # its embedding is replaced, the id is never read
+        if not spans:
+            return Encoded(ids, positions, [])
+        offsets = [
+            [(start + j, a, b) for j, (a, b) in enumerate(coded["offset_mapping"][place[run]])]
+            for start, run in zip(starts, cut.runs, strict=True)
+        ]
+        return Encoded(ids, positions, [_span(piece, offsets, positions) for piece in cut.pieces])
+
+    def answers(self, prompt: Prompt) -> tuple[int, int]:
+        """Ids of the first tokens of the two answers, in the place where the prompt ends.
+
+        Raises:
+            ValueError: both answers start with the same token, or answers merge with the text before them.
+        """
+        _, after = self._frame(prompt)
+        last = prompt.segments[-1]
+        tail = (self._harmless(last.text) if isinstance(last, Text) else "") + after
+        lead = "" if self.template == "chat" or tail.endswith(("\n", " ")) else " "
+        stem = self._tokens(tail)
+        found = []
+        for answer in prompt.answers:
+            full = self._tokens(tail + lead + answer)
+            if full[: len(stem)] != stem or len(full) == len(stem):
+                raise ValueError(f"the answer {answer!r} merges with the text before it ({tail[-20:]!r}): change the template")
+            found.append(full[len(stem)])
+        if found[0] == found[1]:
+            shared = self.tokenizer.decode([found[0]])
+            raise ValueError(f"answers {prompt.answers} share their first token {shared!r}: choose other answers")
+        return found[0], found[1]
+
+    def collate(self, encoded: Sequence[Encoded], labels: Sequence[float] | None = None) -> Batch:
+        """Pad to the longest row of this batch (right side) and list the soft tokens."""
+        lengths = np.array([len(e.ids) for e in encoded])
+        width = int(lengths.max())
+        ids = np.full((len(encoded), width), self.pad, dtype=np.int64)
+        filled = np.arange(width)[None, :] < lengths[:, None]
+        ids[filled] = np.concatenate([e.ids for e in encoded])
+        slots = [(r, c, KINDS.index(s.kind), s.id) for r, e in enumerate(encoded) for c, s in e.slots]
+        row, column, kind, id_ = torch.tensor(slots, dtype=torch.long).reshape(-1, 4).T
+        return Batch(
+            torch.from_numpy(ids), torch.from_numpy(filled.astype(np.int64)), torch.from_numpy(lengths - 1),
+            row, column, kind, id_, torch.tensor(np.zeros(len(encoded)) if labels is None else labels).float(),
+        )  # fmt: skip
+
+    def shown(self, encoded: Encoded) -> list[str]:
+        """Each token as text, soft tokens by name: what the model got, position by position."""
+        words = [self.tokenizer.decode([i]) for i in encoded.ids]
+        for position, slot in encoded.slots:
+            words[position] = SHOWN[slot.kind]
+        return words
+
+
+def _span(piece, offsets, positions) -> tuple[int, int]:
+    """Token range of one segment; a token that straddles two segments belongs to the one where it starts."""
+    run, start, end = piece
+    if start < 0:
+        position = positions[end][0]
+        return position, position + 1
+    inside = [position for position, a, _ in offsets[run] if start <= a < end]
+    if not inside:
+        edge = offsets[run][-1][0] + 1 if offsets[run] else 0
+        return edge, edge
+    return inside[0], inside[-1] + 1

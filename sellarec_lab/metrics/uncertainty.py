@@ -1,0 +1,173 @@
+"""How sure a number is: the bootstrap over users, alone and between two models.
+
+Users are resampled, not rows: the rows of one user share taste and history, so resampling rows would
+pretend to know more than we do.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike
+from scipy import stats
+
+from sellarec_lab.metrics.ranking import auc, checked, uauc, user_auc
+
+Statistic = Callable[[np.ndarray], np.ndarray]
+
+_CELLS = 2_000_000  # most weights held at once: 16 MB
+
+
+class Interval(NamedTuple):
+    """A measured value and the bounds of its bootstrap interval."""
+
+    value: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        return f"{self.value:.4f} [{self.low:.4f}, {self.high:.4f}]"
+
+
+class Paired(NamedTuple):
+    """Metric of model a minus metric of model b on the same rows."""
+
+    difference: float
+    low: float
+    high: float
+    p_value: float
+    users: int
+
+
+def interval(
+    frame: pd.DataFrame, metric: str = "auc", samples: int = 1000, seed: int = 0, level: float = 0.95
+) -> Interval:
+    """Percentile bootstrap of ``"auc"`` or ``"uauc"`` over users drawn with replacement.
+
+    ``frame`` has user_id, label, score. A draw without both classes has no AUC and is left out.
+    """
+    users, value = _users(frame), _value(frame, metric)
+    statistic, draws = _statistic(frame, users, metric), _draws(users, len(frame), samples, seed)
+    return Interval(value, *_bounds(np.concatenate([statistic(c) for c in draws]), level))
+
+
+def paired(
+    frame_a: pd.DataFrame,
+    frame_b: pd.DataFrame,
+    metric: str = "auc",
+    samples: int = 1000,
+    seed: int = 0,
+    level: float = 0.95,
+) -> Paired:
+    """Metric of a minus metric of b, both seeing the same draws of users.
+
+    ``p_value``: two-sided share of draws on the other side of zero for ``"auc"``; paired t-test on
+    per-user AUC for ``"uauc"``. ``users``: how many users the comparison rests on. The frames may be
+    in different order; ValueError if they do not hold the same (user_id, item_id, label) rows.
+    """
+    frame_a, frame_b = _same_rows(frame_a, frame_b)
+    users, value = _users(frame_a), _value(frame_a, metric) - _value(frame_b, metric)
+    first, second = _statistic(frame_a, users, metric), _statistic(frame_b, users, metric)
+    draws = _draws(users, len(frame_a), samples, seed)
+    differences = np.concatenate([first(counts) - second(counts) for counts in draws])
+    low, high = _bounds(differences, level)
+    if metric == "auc":
+        return Paired(value, low, high, _sign_p_value(differences), len(users.categories))
+    a, b = (user_auc(f["user_id"], f["label"], f["score"])["auc"] for f in (frame_a, frame_b))
+    return Paired(value, low, high, _t_test_p_value(a, b), len(a))
+
+
+def _users(frame: pd.DataFrame) -> pd.Categorical:
+    _require(frame, ["user_id", "label", "score"])
+    if frame["user_id"].isna().any():
+        raise ValueError(f"user_id is missing in {frame['user_id'].isna().sum()} rows")
+    return pd.Categorical(frame["user_id"])
+
+
+def _require(frame: pd.DataFrame, columns: list[str]) -> None:
+    missing = [name for name in columns if name not in frame]
+    if missing:
+        raise ValueError(f"the frame lacks {missing}; it has {list(frame.columns)}")
+
+
+def _value(frame: pd.DataFrame, metric: str) -> float:
+    if metric == "auc":
+        return auc(frame["label"], frame["score"])
+    if metric == "uauc":
+        return uauc(frame["user_id"], frame["label"], frame["score"])
+    raise ValueError(f"metric is {metric!r}, expected 'auc' or 'uauc'")
+
+
+def _statistic(frame: pd.DataFrame, users: pd.Categorical, metric: str) -> Statistic:
+    """A function from draws [S, n_users] (how often each user was drawn) to values [S]."""
+    if metric == "auc":
+        return _weighted_auc(frame["label"], frame["score"], users.codes)
+    table = user_auc(frame["user_id"], frame["label"], frame["score"])["auc"]
+    per_user = table.reindex(users.categories).to_numpy()  # [n_users], NaN if not scorable
+    scorable = ~np.isnan(per_user)
+    return lambda counts: _ratio(counts[:, scorable] @ per_user[scorable], counts[:, scorable].sum(1))
+
+
+def _weighted_auc(labels: ArrayLike, scores: ArrayLike, user_of_row: np.ndarray) -> Statistic:
+    """AUC of weighted rows, sorted once: each draw only changes the weights."""
+    labels, scores = checked(labels, scores)
+    order = np.argsort(scores, kind="stable")
+    labels, scores, owner = labels[order], scores[order], user_of_row[order]
+    starts = np.flatnonzero(np.r_[True, scores[1:] != scores[:-1]])  # first row of each tie
+
+    def statistic(counts: np.ndarray) -> np.ndarray:  # [S, n_users] → [S]
+        weight = counts[:, owner].astype(float)  # [S, n]
+        positive = np.add.reduceat(weight * labels, starts, axis=1)  # [S, n_scores]
+        negative = np.add.reduceat(weight * (1 - labels), starts, axis=1)
+        below = np.cumsum(negative, axis=1) - negative / 2  # a tie counts one half
+        return _ratio((positive * below).sum(1), positive.sum(1) * negative.sum(1))
+
+    return statistic
+
+
+def _draws(users: pd.Categorical, n_rows: int, samples: int, seed: int) -> Iterator[np.ndarray]:
+    """How often each user is drawn, [S, n_users] a chunk; the seed alone decides, not the chunking."""
+    n_users, rng = len(users.categories), np.random.default_rng(seed)
+    chunk = max(1, _CELLS // n_rows)
+    for start in range(0, samples, chunk):
+        yield rng.multinomial(n_users, np.full(n_users, 1 / n_users), size=min(chunk, samples - start))
+
+
+def _bounds(values: np.ndarray, level: float) -> tuple[float, float]:
+    if np.isnan(values).all():
+        raise ValueError("no bootstrap draw held both classes; there are too few users for an interval")
+    low, high = np.nanquantile(values, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
+
+
+def _sign_p_value(differences: np.ndarray) -> float:
+    differences = differences[~np.isnan(differences)]
+    fewer = min((differences <= 0).sum(), (differences >= 0).sum())
+    return float(min(1.0, 2 * (fewer + 1) / (len(differences) + 1)))  # + 1: never claim p = 0
+
+
+def _t_test_p_value(a: pd.Series, b: pd.Series) -> float:
+    if len(a) < 2:
+        raise ValueError(f"a paired test needs at least 2 users with both classes, got {len(a)}")
+    return 1.0 if (a == b).all() else float(stats.ttest_rel(a, b).pvalue)
+
+
+def _same_rows(frame_a: pd.DataFrame, frame_b: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    key = ["user_id", "item_id", "label"]
+    for frame in (frame_a, frame_b):
+        _require(frame, key)
+    a, b = (frame.sort_values(key, kind="stable", ignore_index=True) for frame in (frame_a, frame_b))
+    if len(a) != len(b):
+        raise ValueError(f"both models must score the same rows, got {len(a)} rows and {len(b)} rows")
+    differs = (a[key].to_numpy() != b[key].to_numpy()).any(axis=1)
+    if differs.any():
+        at = int(differs.argmax())
+        pair = " and ".join(str(tuple(frame.loc[at, key].tolist())) for frame in (a, b))
+        raise ValueError(f"both models must score the same rows; first mismatch of {tuple(key)}: {pair}")
+    return a, b
+
+
+def _ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
+    """Quotient, NaN where there is nothing to divide by."""
+    return np.divide(numerator, denominator, out=np.full(len(numerator), np.nan), where=denominator > 0)

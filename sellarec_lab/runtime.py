@@ -1,0 +1,162 @@
+"""Where and how things run, decided once and said aloud; and how results are kept.
+
+Decisions (device, dtype, quantisation) come with their reason. Tensors are kept as safetensors, everything else as
+json; every write is atomic. An artifact lives at ``<artifacts>/<preset>/<stage>/<key>/``, where the key is a hash of
+all that went into it: changed inputs lead to another folder, so nothing stale is ever read.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import importlib.util
+import json
+import os
+import platform
+import random
+import time
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+
+LIBRARIES = ("torch", "transformers", "peft", "bitsandbytes", "accelerate", "numpy", "pandas", "scikit-learn")
+
+
+class Decision(NamedTuple):
+    """A choice and why it was made."""
+
+    value: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.value} ({self.reason})"
+
+
+def device() -> Decision:
+    """The device that training and scoring use: CUDA, else Apple's MPS, else the CPU."""
+    if torch.cuda.is_available():
+        return Decision("cuda", f"{torch.cuda.get_device_name(0)} is present")
+    if torch.backends.mps.is_available():
+        return Decision("mps", "an Apple GPU is present")
+    return Decision("cpu", f"no GPU was found; {torch.get_num_threads()} threads")
+
+
+def dtype(wanted: str, on: str) -> Decision:
+    """The compute dtype of the backbone. ``wanted`` is a dtype's name or "auto"."""
+    if wanted != "auto":
+        return Decision(wanted, "set in the config")
+    if on != "cuda":
+        return Decision("float32", f"half precision is not faster on {on}")
+    if torch.cuda.get_device_capability()[0] >= 8:
+        return Decision("bfloat16", "the GPU computes bfloat16 natively")
+    return Decision("float16", "the GPU has no native bfloat16")
+
+
+def quantisation(wanted: str, on: str) -> Decision:
+    """How the backbone's linear layers are stored. ``wanted`` is "nf4", "none" or "auto".
+
+    Raises:
+        RuntimeError: NF4 was asked for by name and can't be had.
+    """
+    installed = importlib.util.find_spec("bitsandbytes") is not None
+    possible = installed and on in ("cuda", "cpu")
+    if wanted == "nf4" and not possible:
+        reason = "bitsandbytes is not installed" if not installed else f"bitsandbytes has no 4-bit kernels for {on}"
+        raise RuntimeError(f"quantisation 'nf4' was asked for, but {reason}; install it or set quantisation='none'")
+    if wanted != "auto":
+        return Decision(wanted, "set in the config")
+    if not possible:
+        return Decision("none", "bitsandbytes is not installed" if not installed else f"no 4-bit kernels for {on}")
+    return Decision("nf4", f"bitsandbytes {importlib.metadata.version('bitsandbytes')} works on {on}; QLoRA's format")
+
+
+def seed_everything(seed: int) -> None:
+    """Seed Python, NumPy and torch on all devices."""
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+    torch.manual_seed(seed)
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and of the libraries that results depend on."""
+    found = {"python": platform.python_version()}
+    for name in LIBRARIES:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            found[name] = "absent"
+    return found
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file atomically: the old file stays until the new one is whole."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    part.write_text(text, encoding="utf-8")
+    os.replace(part, path)
+
+
+def save_tensors(path: Path, tensors: dict[str, torch.Tensor], note: dict[str, Any] | None = None) -> None:
+    """Write tensors and a json-able note as one safetensors file, atomically."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
+    save_file(plain, part, metadata={"note": json.dumps(note or {})})
+    os.replace(part, path)
+
+
+def load_tensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    """Read what `save_tensors` wrote: the tensors (on the CPU) and the note."""
+    with safe_open(path, framework="pt") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+        note = json.loads((file.metadata() or {}).get("note", "{}"))
+    return tensors, note
+
+
+def digest(value: Any) -> str:
+    """A short, stable hash of plain data (sorted json)."""
+    text = json.dumps(value, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+class Artifact:
+    """One stage's result on disk, keyed by its inputs; `finished` once its manifest is written (last)."""
+
+    def __init__(self, root: str | Path, preset: str, stage: str, inputs: dict[str, Any]):
+        self.stage, self.inputs = stage, inputs
+        self.key = digest({"stage": stage, **inputs})
+        self.folder = Path(root) / preset / stage / self.key
+        self._started = time.perf_counter()
+
+    @property
+    def finished(self) -> bool:
+        return (self.folder / "manifest.json").is_file()
+
+    @property
+    def manifest(self) -> dict[str, Any]:
+        return json.loads((self.folder / "manifest.json").read_text(encoding="utf-8"))
+
+    def path(self, name: str) -> Path:
+        return self.folder / name
+
+    def finish(self, **facts: Any) -> None:
+        """Write the manifest: what went in, with which libraries, how long it took, and the caller's facts."""
+        record = {
+            "stage": self.stage,
+            "key": self.key,
+            "inputs": self.inputs,
+            "libraries": versions(),
+            "seconds": round(time.perf_counter() - self._started, 1),
+            **facts,
+        }
+        write_text(self.folder / "manifest.json", json.dumps(record, indent=1, default=str))
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,25 @@
+"""SeLLa-Rec: task tuning, distillation, alignment, injection; and its relatives as recipes of the same machine."""
+
+from sellarec_lab.sella.recipes import RECIPES, Recipe, recipe
+from sellarec_lab.sella.recommender import Explanation, Memory, Recommender, load
+from sellarec_lab.sella.stages import (
+    align,
+    distil,
+    inject,
+    load_backbone,
+    new_projector,
+    tokens,
+    train_collab,
+    tune,
+    tuned,
+)
+
+__all__ = [
+    "RECIPES", "Explanation", "Memory", "Recipe", "Recommender", "align", "distil", "inject", "load", "load_backbone",
+    "new_projector", "recipe", "tokens", "train", "train_collab", "tune", "tuned",
+]  # fmt: skip
+
+
+def train(cfg, data, recipe_name: str = "sella") -> Recommender:
+    """Run every stage that a recipe needs, resuming what is there, and return the recommender."""
+    return inject(cfg, data, recipe(recipe_name))

@@ -1,0 +1,195 @@
+"""The trained recommender: predict, recommend, explain, save and load."""
+
+from __future__ import annotations
+
+import dataclasses
+import html
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from sellarec_lab import llm, prompts, runtime
+from sellarec_lab.alignment import Head
+from sellarec_lab.collab import Vectors
+from sellarec_lab.config import BackboneConfig, PromptConfig
+from sellarec_lab.projector import HybridProjector
+from sellarec_lab.prompts import TEMPLATES, Prompt
+from sellarec_lab.sella.recipes import Recipe
+
+
+@dataclass(frozen=True)
+class Memory:
+    """What the recommender knows about people and things: title by item id, liked items in time order and rated items
+    by user id, external ids by item id."""
+
+    titles: list[str]
+    external: list[str]
+    liked: dict[int, list[int]]
+    seen: dict[int, list[int]]
+
+    @classmethod
+    def of(cls, data) -> Memory:
+        """From `Interactions`: all splits, since asking for a recommendation happens after the last row."""
+        rows = pd.concat([data.train, data.valid, data.test]).sort_index()
+        liked = rows[rows["label"] == 1].groupby("user_id")["item_id"].agg(list).to_dict()
+        seen = rows.groupby("user_id")["item_id"].agg(list).to_dict()
+        return cls(list(data.titles), ["", *data.items["external_id"].astype(str)], liked, seen)
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """One prediction taken apart: the prompt, its tokens as text, where the soft tokens stand, the score
+    (logit(Yes) - logit(No)), the probability, and the score without each kind of soft token."""
+
+    prompt: Prompt
+    tokens: list[str]
+    slots: dict[str, int]
+    score: float
+    probability: float
+    without: dict[str, float]
+
+    def _repr_html_(self) -> str:
+        rows = "".join(
+            f"<tr><td>without {html.escape(prompts.SHOWN[k])}</td><td>{v:+.3f}</td></tr>" for k, v in self.without.items()
+        )
+        table = f"<table><tr><td>score</td><td>{self.score:+.3f}</td></tr>{rows}</table>"
+        return f"{self.prompt._repr_html_()}<p>P(like) = {self.probability:.3f}</p>{table}"
+
+
+class Recommender:
+    """A tuned backbone, a recipe's prompt, and, if the recipe has soft tokens, the projector that fills them."""
+
+    def __init__(
+        self,
+        lm: llm.LanguageModel,
+        backbone: BackboneConfig,
+        prompt: PromptConfig,
+        recipe: Recipe,
+        memory: Memory,
+        projector: HybridProjector | None = None,
+    ):
+        self.lm, self.backbone, self.prompt_config, self.recipe = lm, backbone, prompt, recipe
+        self.memory, self.projector = memory, projector
+        self.encoder = llm.Encoder(lm.tokenizer, lm.template)
+        self.answers = self.encoder.answers(self.prompt(next(iter(memory.seen)), 1))
+
+    def prompt(self, user_id: int, item_id: int, history: list[int] | None = None) -> Prompt:
+        """The prompt for one user and item; ``history`` defaults to all that the user liked so far."""
+        known = self.memory.liked.get(user_id, []) if history is None else history
+        return prompts.build(
+            TEMPLATES[self.prompt_config.template], self.memory.titles, user_id, item_id,
+            [i for i in known if i != item_id], self.recipe.slots, self.prompt_config.history,
+        )  # fmt: skip
+
+    def prompts(self, frame: pd.DataFrame) -> list[Prompt]:
+        """One prompt a row, with the row's own history."""
+        rows = zip(frame["user_id"], frame["item_id"], frame["history"], strict=True)
+        return [self.prompt(int(u), int(i), h) for u, i, h in rows]
+
+    def score_prompts(self, many: list[Prompt], label: str = "scoring") -> np.ndarray:
+        """Scores of any prompts, float32 [n]."""
+        encoded = self.encoder.encode_many(many)
+        return llm.score(self.lm, self.encoder, encoded, self.answers, self._soft(), label=label)
+
+    def predict(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """The frame's rows (``user_id, item_id, history``) with a float ``score`` = logit(Yes) - logit(No)."""
+        return frame.assign(score=self.score_prompts(self.prompts(frame)).astype(float))
+
+    def recommend(self, user_id: int, k: int = 10) -> pd.DataFrame:
+        """The k best items of the whole catalogue that the user has not rated: ``item_id, title, score``.
+
+        Raises:
+            KeyError: a user that the data does not hold.
+        """
+        if user_id not in self.memory.seen:
+            raise KeyError(f"user {user_id} is not in the data; known ids run from {min(self.memory.seen)} to {max(self.memory.seen)}")
+        seen = set(self.memory.seen[user_id])
+        items = [i for i in range(1, len(self.memory.titles)) if i not in seen]
+        encoded = self.encoder.encode_many([self.prompt(user_id, i) for i in items])
+        scores = llm.score_shared(self.lm, self.encoder, encoded, self.answers, self._soft())
+        best = np.argsort(-scores, kind="stable")[:k]
+        chosen = [items[i] for i in best]
+        titles = [self.memory.titles[i] for i in chosen]
+        return pd.DataFrame({"item_id": chosen, "title": titles, "score": scores[best].astype(float)})
+
+    def explain(self, user_id: int, item_id: int, history: list[int] | None = None) -> Explanation:
+        """Take one prediction apart."""
+        prompt = self.prompt(user_id, item_id, history)
+        variants = {kind: prompts.without_slot(prompt, kind) for kind in self.recipe.slots}
+        scores = self.score_prompts([prompt, *variants.values()])
+        encoded = self.encoder.encode(prompt)
+        return Explanation(
+            prompt,
+            self.encoder.shown(encoded),
+            {slot.kind: position for position, slot in encoded.slots},
+            float(scores[0]),
+            float(1 / (1 + np.exp(-scores[0]))),
+            dict(zip(variants, scores[1:].astype(float), strict=True)),
+        )
+
+    def _soft(self):
+        if self.projector is None:
+            return None
+        self.projector.eval()
+        return self.projector
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Write ``adapter/`` (plain PEFT), ``projector.safetensors``, ``sellarec_config.json``, ``catalogue.json``.
+
+        The 4-bit base is never written: it is loaded again from where it came from.
+        """
+        folder = Path(folder)
+        if self.recipe.tuned:
+            llm.save_adapter(self.lm, folder / "adapter")
+        if self.projector is not None:
+            runtime.save_tensors(folder / "projector.safetensors", self.projector.state_dict())
+        settings = {
+            "backbone": dataclasses.asdict(self.backbone),
+            "prompt": dataclasses.asdict(self.prompt_config),
+            "recipe": dataclasses.asdict(self.recipe),
+            "answers": {text: id_ for text, id_ in zip(self._answer_texts(), self.answers, strict=True)},
+            "libraries": runtime.versions(),
+        }
+        runtime.write_text(folder / "catalogue.json", json.dumps(dataclasses.asdict(self.memory)))
+        runtime.write_text(folder / "sellarec_config.json", json.dumps(settings, indent=1))
+
+    def _answer_texts(self) -> list[str]:
+        return [self.lm.tokenizer.decode([i]) for i in self.answers]
+
+
+def load(folder: str | Path) -> Recommender:
+    """Load what `Recommender.save_pretrained` wrote; the backbone is read from its own place.
+
+    Raises:
+        FileNotFoundError: the folder holds no saved recommender.
+        ValueError: the adapter or the projector does not fit.
+    """
+    folder = Path(folder)
+    if not (folder / "sellarec_config.json").is_file():
+        raise FileNotFoundError(f"{folder} has no sellarec_config.json: it was not written by save_pretrained")
+    settings = json.loads((folder / "sellarec_config.json").read_text(encoding="utf-8"))
+    raw = json.loads((folder / "catalogue.json").read_text(encoding="utf-8"))
+    for name in ("liked", "seen"):
+        raw[name] = {int(user): items for user, items in raw[name].items()}
+    backbone = settings["backbone"] | {"pretraining": None}
+    recipe = {k: tuple(v) if isinstance(v, list) else v for k, v in settings["recipe"].items()}
+    lm = llm.load(BackboneConfig(**backbone))
+    if recipe["tuned"]:
+        llm.load_adapter(lm, folder / "adapter")
+    projector = _load_projector(folder / "projector.safetensors", lm) if recipe["slots"] else None
+    return Recommender(lm, BackboneConfig(**backbone), PromptConfig(**settings["prompt"]), Recipe(**recipe), Memory(**raw), projector)
+
+
+def _load_projector(path: Path, lm: llm.LanguageModel) -> HybridProjector:
+    tensors, _ = runtime.load_tensors(path)
+    hidden, d_in = tensors["head.0.weight"].shape
+    width = tensors["warm.weight"].shape[0]
+    if width != lm.width:
+        raise ValueError(f"{path}: soft tokens of width {width} for a backbone of width {lm.width}")
+    vectors = Vectors(tensors["users.weight"], tensors["items.weight"])
+    projector = HybridProjector(vectors, tensors["semantics.weight"], Head(d_in, hidden, width))
+    projector.load_state_dict(tensors)
+    return projector.to(lm.device).eval()

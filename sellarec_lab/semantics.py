@@ -1,0 +1,66 @@
+"""Item semantics: vectors distilled from the tuned language model (arXiv 2504.10107; stage 2a).
+
+The vector of an item is the last hidden state, after the final norm, at the end of a short prompt that holds its
+title. Vectors stay float32; the official code passes them through an integer tensor.
+"""
+
+from __future__ import annotations
+
+import torch
+from tqdm.auto import tqdm
+
+from sellarec_lab import llm
+from sellarec_lab.prompts import Prompt, Text
+
+
+@torch.no_grad()
+def distil(
+    lm: llm.LanguageModel, encoder: llm.Encoder, titles: list[str], lead: str = "Offer: ", batch_size: int = 256
+) -> torch.Tensor:
+    """Item vectors [n_items + 1, width], float32, row 0 zero.
+
+    Args:
+        titles: title by item id; ``titles[0]`` is the padding item's empty title.
+        lead: the words before the title.
+
+    Raises:
+        ValueError: see `check`.
+    """
+    lm.model.eval()
+    prompts = [Prompt((Text(lead), Text(title, "title", i)), "", ("Yes", "No"), 0, i) for i, title in enumerate(titles)]
+    plain = llm.Encoder(encoder.tokenizer, "plain")
+    encoded = plain.encode_many(prompts[1:])
+    out = torch.zeros(len(titles), lm.width)
+    for start in tqdm(range(0, len(encoded), batch_size), desc="distilling", unit="batch", leave=False, delay=2):
+        batch = plain.collate(encoded[start : start + batch_size]).to(lm.device)
+        out[1 + start : 1 + start + len(batch.ids)] = llm.last_hidden(lm, batch, None).float().cpu()
+    check(out)
+    return out
+
+
+def check(vectors: torch.Tensor) -> None:
+    """Refuse a table that can't be item semantics.
+
+    Raises:
+        ValueError: a non-finite row, an empty row, vectors that are all alike, or whole numbers only.
+    """
+    rows = vectors[1:]
+    odd = (~torch.isfinite(rows).all(dim=1)).nonzero().flatten()
+    if len(odd):
+        raise ValueError(f"semantics: item {int(odd[0]) + 1} and {len(odd) - 1} more have non-finite vectors; use float32")
+    empty = (rows.norm(dim=1) == 0).nonzero().flatten()
+    if len(empty):
+        raise ValueError(f"semantics: item {int(empty[0]) + 1} and {len(empty) - 1} more have no vector; distil again")
+    if len(rows) > 1 and float(rows.std(dim=0).max()) < 1e-6:
+        raise ValueError("semantics: all items have the same vector; is the title part of the prompt?")
+    if torch.equal(rows, rows.round()):
+        raise ValueError("semantics: all values are whole numbers; they were truncated somewhere, keep them float")
+
+
+def spread(vectors: torch.Tensor) -> dict[str, float]:
+    """How distinct the vectors are: mean norm, and mean cosine between random pairs (near 1 = all alike)."""
+    rows = vectors[1:]
+    unit = torch.nn.functional.normalize(rows, dim=1)
+    n = len(unit)
+    mean_cosine = (unit.sum(0).square().sum() - n) / (n * (n - 1))
+    return {"items": float(n), "mean_norm": float(rows.norm(dim=1).mean()), "mean_cosine": float(mean_cosine)}

@@ -1,0 +1,169 @@
+"""The answer key: ``check(yours, ours)`` compares an exercise with what the package computes."""
+
+import html
+import numbers
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+PASSED, DIFFERS, NOT_ATTEMPTED = "passed", "differs", "not attempted yet"
+_COLOURS = {PASSED: "#2e7d32", DIFFERS: "#c62828", NOT_ATTEMPTED: "#757575"}
+_SIGNS = {PASSED: "✔", DIFFERS: "✘", NOT_ATTEMPTED: "…"}
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a check found. True in a condition only if it passed; a notebook shows it as a note."""
+
+    name: str
+    status: str
+    message: str = ""
+    hint: str = ""
+
+    def __bool__(self) -> bool:
+        return self.status == PASSED
+
+    def __repr__(self) -> str:
+        lines = [f"{_SIGNS[self.status]} {self.name}: {self.status}", self.message]
+        lines += [f"hint: {self.hint}"] if self.hint else []
+        return "\n  ".join(line for line in lines if line)
+
+    def _repr_html_(self) -> str:
+        colour = _COLOURS[self.status]
+        head = f"<b style='color:{colour}'>{_SIGNS[self.status]} {html.escape(self.name)}: {self.status}</b>"
+        notes = [html.escape(self.message)] if self.message else []
+        notes += [f"<i>Hint: {html.escape(self.hint)}</i>"] if self.hint else []
+        body = "".join(f"<br>{note}" for note in notes)
+        return f"<div style='border-left:4px solid {colour};padding:4px 10px'>{head}{body}</div>"
+
+
+def check(yours: Any, ours: Any, name: str = "exercise", atol: float = 1e-5, hint: str = "") -> Result:
+    """Compare numbers, strings, arrays, tensors, tables, or lists and dicts of them.
+
+    ``yours`` left at ``...`` or ``None`` is not an error but "not attempted yet", so a notebook with
+    open exercises still runs from top to bottom. ``hint`` is shown until the check passes. Numbers
+    agree within ``atol`` or within one part in 100,000, and NaN agrees with NaN.
+    """
+    if yours is ... or yours is None:
+        return Result(name, NOT_ATTEMPTED, "replace the ... with your answer and run the cell again", hint)
+    difference = _difference(yours, ours, atol)
+    if difference:
+        return Result(name, DIFFERS, difference, hint)
+    return Result(name, PASSED)
+
+
+def _difference(yours: Any, ours: Any, atol: float) -> str:
+    """The first difference in words, empty if there is none."""
+    if isinstance(ours, pd.DataFrame | pd.Series):
+        return _table_difference(yours, ours, atol)
+    if isinstance(ours, dict):
+        return _dict_difference(yours, ours, atol)
+    if isinstance(ours, str):
+        return _text_difference(yours, ours)
+    if hasattr(ours, "__array__") or isinstance(ours, numbers.Number):
+        return _array_difference(yours, ours, atol)
+    if isinstance(ours, list | tuple):
+        return _sequence_difference(yours, ours, atol)
+    return "" if yours == ours else f"yours is {_short(yours)}, expected {_short(ours)}"
+
+
+def _array_difference(yours: Any, ours: Any, atol: float) -> str:
+    expected = _array(ours)
+    try:
+        got = _array(yours)
+    except (TypeError, ValueError):
+        got = None
+    if got is None or _kind(got) == "other" != _kind(expected):
+        return f"yours is {_short(yours)} ({type(yours).__name__}), expected {_what(expected)}"
+    if got.shape != expected.shape:
+        return f"the shape is {got.shape}, expected {expected.shape}"
+    if hasattr(yours, "dtype") and expected.ndim and _kind(got) != _kind(expected):
+        return f"the dtype is {got.dtype}, expected {expected.dtype}"
+    return _first_difference(got, expected, atol)
+
+
+def _first_difference(got: np.ndarray, expected: np.ndarray, atol: float) -> str:
+    if _kind(expected) == "other":
+        wrong = got != expected
+    else:
+        got, expected = (x.astype(complex if np.iscomplexobj(x) else float) for x in (got, expected))
+        wrong = ~np.isclose(got, expected, rtol=1e-5, atol=atol, equal_nan=True)
+    if not wrong.any():
+        return ""
+    if not expected.ndim:
+        return f"yours is {got.item()!r}, expected {expected.item()!r}"
+    at = tuple(int(i) for i in np.argwhere(wrong)[0])
+    place = ", ".join(map(str, at))
+    first = f"first at [{place}]: yours {_short(got[at].item())}, expected {_short(expected[at].item())}"
+    return f"{wrong.sum()} of {wrong.size} values differ, {first}"
+
+
+def _table_difference(yours: Any, ours: pd.DataFrame | pd.Series, atol: float) -> str:
+    if type(yours) is not type(ours):
+        return f"yours is a {type(yours).__name__}, expected a {type(ours).__name__}"
+    if isinstance(ours, pd.Series):
+        yours, ours = yours.to_frame("value"), ours.to_frame("value")
+    if list(yours.columns) != list(ours.columns):
+        return f"the columns are {list(yours.columns)}, expected {list(ours.columns)}"
+    if len(yours) != len(ours):
+        return f"there are {len(yours)} rows, expected {len(ours)}"
+    if difference := _array_difference(yours.index.to_numpy(), ours.index.to_numpy(), atol):
+        return f"the index: {difference}"
+    for column in range(ours.shape[1]):
+        mine, theirs = yours.iloc[:, column], ours.iloc[:, column]
+        if difference := _array_difference(mine.to_numpy(), theirs.to_numpy(), atol):
+            return f"column {ours.columns[column]!r}: {difference}"
+    return ""
+
+
+def _dict_difference(yours: Any, ours: dict, atol: float) -> str:
+    if not isinstance(yours, dict):
+        return f"yours is a {type(yours).__name__}, expected a dict"
+    if yours.keys() != ours.keys():
+        return f"the keys are {_short(list(yours))}, expected {_short(list(ours))}"
+    found = ((key, _difference(yours[key], ours[key], atol)) for key in ours)
+    return next((f"[{key!r}]: {difference}" for key, difference in found if difference), "")
+
+
+def _sequence_difference(yours: Any, ours: list | tuple, atol: float) -> str:
+    if isinstance(yours, str) or not hasattr(yours, "__len__") or not hasattr(yours, "__getitem__"):
+        return f"yours is {_short(yours)} ({type(yours).__name__}), expected {len(ours)} values"
+    if len(yours) != len(ours):
+        return f"there are {len(yours)} values, expected {len(ours)}"
+    found = ((i, _difference(yours[i], ours[i], atol)) for i in range(len(ours)))
+    return next((f"[{i}]: {difference}" for i, difference in found if difference), "")
+
+
+def _text_difference(yours: Any, ours: str) -> str:
+    if not isinstance(yours, str):
+        return f"yours is {_short(yours)} ({type(yours).__name__}), expected text"
+    if yours == ours:
+        return ""
+    shared = zip(yours, ours, strict=False)  # up to the end of the shorter text
+    at = next((i for i, (a, b) in enumerate(shared) if a != b), min(len(yours), len(ours)))
+    got, expected = yours[at : at + 30] or "the end", ours[at : at + 30] or "the end"
+    return f"the texts part at character {at}: yours goes on {got!r}, expected {expected!r}"
+
+
+def _array(value: Any) -> np.ndarray:
+    """Any number, list, array or tensor; a tensor may need gradients, sit on a GPU or be bfloat16."""
+    if hasattr(value, "detach"):
+        value = value.detach().cpu()
+        value = value.float() if str(value.dtype) == "torch.bfloat16" else value
+    return np.asarray(value)
+
+
+def _kind(array: np.ndarray) -> str:
+    kinds = {"b": "truth", "i": "whole", "u": "whole", "f": "real", "c": "complex"}
+    return kinds.get(array.dtype.kind, "other")
+
+
+def _what(array: np.ndarray) -> str:
+    return f"an array of shape {array.shape}" if array.ndim else "a number"
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
