@@ -67,7 +67,8 @@ class MatrixFactorisation(nn.Module):
     def predict(self, frame: pd.DataFrame) -> pd.DataFrame:
         """The frame's rows with a float ``score`` (a logit); unseen users and items count as average ones."""
         table = self.vectors()
-        users, items = table.users[frame["user_id"].to_numpy()], table.items[frame["item_id"].to_numpy()]
+        users = table.users[torch.tensor(frame["user_id"].to_numpy())]
+        items = table.items[torch.tensor(frame["item_id"].to_numpy())]
         dot = (users[:, :-1] * items[:, :-1]).sum(-1)
         return frame.assign(score=(dot + users[:, -1] + items[:, -1] + self.bias).double().numpy())
 

@@ -25,6 +25,7 @@ class LoopConfig:
     learning_rate: float = 1e-3
     batch_size: int = 64
     epochs: int = 1
+    rows: int | None = None  # at most this many training rows an epoch, drawn anew each epoch; None takes all
     weight_decay: float = 0.01
     warmup: float = 0.05  # share of all steps with a rising learning rate
     schedule: str = "cosine"  # or "constant"
@@ -59,7 +60,7 @@ class MiniLMConfig:
 class BackboneConfig:
     """Which language model, and how it is held in memory."""
 
-    name: str = "embedded"  # a hub id, a folder, "embedded" (ships with the lab) or "catalogue" (pre-trained on the data)
+    name: str = "embedded"  # a hub id, a folder, "embedded" (ships with the lab) or "catalogue" (made from the data)
     revision: str | None = None
     quantisation: str = "auto"  # "nf4", "none" or "auto": nf4 with double quantisation wherever bitsandbytes works
     dtype: str = "auto"  # "float32", "bfloat16", "float16" or "auto"
@@ -167,7 +168,47 @@ def _loop(base: LoopConfig, **changes: Any) -> LoopConfig:
 
 
 _TINY = Preset(name="tiny", dataset="tiny")
-PRESETS = {"tiny": _TINY}
+_FAST = dataclasses.replace(  # the same code in seconds, for checks of the code; its numbers mean nothing
+    _TINY,
+    name="fast",
+    collab=CollabConfig(dim=8, loop=_loop(CollabConfig().loop, epochs=6)),
+    tuning=TuningConfig(loop=LoopConfig(rows=640, batch_size=64, epochs=1, evaluations=1)),
+    alignment=AlignmentConfig(hidden=32, loop=_loop(AlignmentConfig().loop, epochs=6)),
+    injection=InjectionConfig(loop=LoopConfig(rows=640, batch_size=64, epochs=1, evaluations=1)),
+)
+_ML1M_CPU = Preset(
+    name="ml-1m-cpu",
+    dataset="ml-1m",
+    backbone=BackboneConfig(
+        name="catalogue",
+        pretraining=MiniLMConfig(hidden_size=128, layers=4, vocabulary=4000, steps=6000, batch_size=32),
+    ),
+    prompt=PromptConfig(template="tiny", history=8),
+)
+_QWEN_LOOP = LoopConfig(learning_rate=2e-4, batch_size=16, epochs=1, warmup=0.01)
+_T4 = Preset(
+    name="t4",
+    dataset="ml-1m",
+    backbone=BackboneConfig(name="Qwen/Qwen2.5-0.5B-Instruct", quantisation="nf4", gradient_checkpointing=True),
+    prompt=PromptConfig(template="paper"),
+    lora=LoraConfig(r=16, alpha=32),
+    collab=CollabConfig(dim=64),
+    tuning=TuningConfig(loop=_QWEN_LOOP),
+    alignment=AlignmentConfig(hidden=512),
+    injection=InjectionConfig(loop=_loop(_QWEN_LOOP, learning_rate=5e-4)),
+)
+_PAPER = Preset(
+    name="paper",
+    dataset="ml-1m",
+    backbone=BackboneConfig(name="Qwen/Qwen2-7B", quantisation="nf4", gradient_checkpointing=True, template="chat"),
+    prompt=PromptConfig(template="paper"),
+    lora=LoraConfig(r=64, alpha=16, dropout=0.05),
+    collab=CollabConfig(dim=256, biases=False, loop=_loop(CollabConfig().loop, epochs=3000, patience=50)),
+    tuning=TuningConfig(loop=LoopConfig(learning_rate=8e-5, batch_size=128, epochs=1, warmup=0.01)),
+    alignment=AlignmentConfig(hidden=1024, loop=_loop(AlignmentConfig().loop, epochs=3000, patience=50)),
+    injection=InjectionConfig(loop=LoopConfig(learning_rate=2e-4, batch_size=300, epochs=1, warmup=0.0)),
+)
+PRESETS = {p.name: p for p in (_TINY, _FAST, _ML1M_CPU, _T4, _PAPER)}
 
 
 def preset(name: str, **changes: Any) -> Preset:

@@ -46,8 +46,8 @@ class Template:
 
 
 TEMPLATES = {
-    "tiny": Template(
-        ("Favourites: {history}. ", "Taste: {user}. ", "Offer: {title}", " {item}", "{warm}", "?"),
+    "tiny": Template(  # the mini-LLM's words carry their leading space, so no space stands before a slot
+        ("Favourites: {history}. ", "Taste:{user}. ", "Offer: {title}", "{item}", "{warm}", "?"),
     ),
     "paper": Template(
         (

@@ -123,13 +123,35 @@ def digest(value: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
+def artifacts_folder(root: str | Path) -> Path:
+    """Where artifacts lie: ``root`` itself if absolute, else inside the checkout that the working folder belongs to
+    (so a notebook and the command line share them), else inside the working folder."""
+    here = Path.cwd()
+    checkout = next((folder for folder in (here, *here.parents) if (folder / "pyproject.toml").is_file()), here)
+    return checkout / root
+
+
+def describe(cfg: Any) -> str:
+    """What will run and why, for a preset: one decision a line."""
+    on = device()
+    lines = {
+        "preset": f"{cfg.name}, seed {cfg.seed}, data {cfg.dataset}",
+        "backbone": cfg.backbone.name,
+        "device": on,
+        "dtype": dtype(cfg.backbone.dtype, on.value),
+        "quantisation": quantisation(cfg.backbone.quantisation, on.value),
+        "artifacts": artifacts_folder(cfg.artifacts).name + f"/{cfg.name}",
+    }
+    return "\n".join(f"{name:<13} {value}" for name, value in lines.items())
+
+
 class Artifact:
     """One stage's result on disk, keyed by its inputs; `finished` once its manifest is written (last)."""
 
     def __init__(self, root: str | Path, preset: str, stage: str, inputs: dict[str, Any]):
         self.stage, self.inputs = stage, inputs
         self.key = digest({"stage": stage, **inputs})
-        self.folder = Path(root) / preset / stage / self.key
+        self.folder = artifacts_folder(root) / preset / stage / self.key
         self._started = time.perf_counter()
 
     @property

@@ -47,7 +47,8 @@ def check(vectors: torch.Tensor) -> None:
     rows = vectors[1:]
     odd = (~torch.isfinite(rows).all(dim=1)).nonzero().flatten()
     if len(odd):
-        raise ValueError(f"semantics: item {int(odd[0]) + 1} and {len(odd) - 1} more have non-finite vectors; use float32")
+        first = int(odd[0]) + 1
+        raise ValueError(f"semantics: item {first} and {len(odd) - 1} more have non-finite vectors; use float32")
     empty = (rows.norm(dim=1) == 0).nonzero().flatten()
     if len(empty):
         raise ValueError(f"semantics: item {int(empty[0]) + 1} and {len(empty) - 1} more have no vector; distil again")

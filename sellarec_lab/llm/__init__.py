@@ -1,4 +1,4 @@
-"""The language model: backbone, 4-bit, LoRA, soft tokens spliced in, scores out. The only room that knows transformers."""
+"""The language model: backbone, 4-bit, LoRA, soft tokens in, scores out. The only room that knows transformers."""
 
 from sellarec_lab.llm.adapter import (
     AnswerLoss,
@@ -8,14 +8,22 @@ from sellarec_lab.llm.adapter import (
     save_adapter,
     set_trainable,
 )
-from sellarec_lab.llm.backbone import LanguageModel, describe, embedded_folder, estimate_memory, load, quantised_layers
+from sellarec_lab.llm.backbone import (
+    LanguageModel,
+    describe,
+    embedded_folder,
+    estimate_memory,
+    load,
+    quantised_layers,
+)
+from sellarec_lab.llm.corpus import CatalogueCorpus
 from sellarec_lab.llm.encode import Batch, Encoded, Encoder
 from sellarec_lab.llm.minilm import new_model, pretrain, train_tokenizer
 from sellarec_lab.llm.score import SoftTokens, last_hidden, score, score_shared, shuffled_batches, splice
 
 __all__ = [
-    "AnswerLoss", "Batch", "Encoded", "Encoder", "LanguageModel", "SoftTokens", "adapter_parameters", "attach",
-    "describe", "embedded_folder", "estimate_memory", "last_hidden", "load", "load_adapter", "new_model", "pretrain",
-    "quantised_layers", "save_adapter", "score", "score_shared", "set_trainable", "shuffled_batches", "splice",
-    "train_tokenizer",
+    "AnswerLoss", "Batch", "CatalogueCorpus", "Encoded", "Encoder", "LanguageModel", "SoftTokens",
+    "adapter_parameters", "attach", "describe", "embedded_folder", "estimate_memory", "last_hidden", "load",
+    "load_adapter", "new_model", "pretrain", "quantised_layers", "save_adapter", "score", "score_shared",
+    "set_trainable", "shuffled_batches", "splice", "train_tokenizer",
 ]  # fmt: skip

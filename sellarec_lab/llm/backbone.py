@@ -115,7 +115,7 @@ def load(config: BackboneConfig, folder: Path | None = None) -> LanguageModel:
     hf = AutoConfig.from_pretrained(source, revision=config.revision)
     need, free = estimate_memory(hf, quantisation.value, dtype.value), _available(on)
     if need > free:
-        raise MemoryError(f"{config.name}: weights need {need:.1f} GiB, {free:.1f} GiB are free; try quantisation='nf4'")
+        raise MemoryError(f"{config.name}: needs {need:.1f} GiB, {free:.1f} GiB are free; try quantisation='nf4'")
     kwargs = {"quantization_config": _four_bit(dtype.value)} if quantisation.value == "nf4" else {}
     if on == "cuda":
         kwargs["device_map"] = {"": 0}

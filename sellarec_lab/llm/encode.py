@@ -145,7 +145,7 @@ class Encoder:
         for answer in prompt.answers:
             full = self._tokens(tail + lead + answer)
             if full[: len(stem)] != stem or len(full) == len(stem):
-                raise ValueError(f"the answer {answer!r} merges with the text before it ({tail[-20:]!r}): change the template")
+                raise ValueError(f"the answer {answer!r} merges with the text before it ({tail[-20:]!r}): edit it")
             found.append(full[len(stem)])
         if found[0] == found[1]:
             shared = self.tokenizer.decode([found[0]])

@@ -63,7 +63,7 @@ class _NextToken(nn.Module):
 
 
 def _padded(tokenizer, texts: list[str]) -> tuple[torch.Tensor, torch.Tensor]:
-    rows = [ids + [tokenizer.eos_token_id] for ids in tokenizer(texts)["input_ids"]]
+    rows = [[*ids, tokenizer.eos_token_id] for ids in tokenizer(texts)["input_ids"]]
     lengths = np.array([len(r) for r in rows])
     filled = np.arange(lengths.max()) < lengths[:, None]
     ids = np.full(filled.shape, tokenizer.pad_token_id)

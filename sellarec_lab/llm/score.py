@@ -44,17 +44,20 @@ def by_length(encoded: Sequence[Encoded], batch_size: int) -> list[np.ndarray]:
     return [order[i : i + batch_size] for i in range(0, len(order), batch_size)]
 
 
-def shuffled_batches(encoded: Sequence[Encoded], batch_size: int, seed: int, epoch: int) -> list[np.ndarray]:
-    """Random batches of similar length: rows are shuffled, sorted within windows of 32 batches, batches shuffled."""
+def shuffled_batches(
+    encoded: Sequence[Encoded], batch_size: int, seed: int, epoch: int, rows: int | None = None
+) -> list[np.ndarray]:
+    """Random batches of similar length: rows are shuffled (and cut to ``rows``), sorted within windows of 32 batches,
+    and the batches shuffled."""
     rng = np.random.default_rng([seed, epoch])
-    order = rng.permutation(len(encoded))
+    order = rng.permutation(len(encoded))[:rows]
     lengths = np.array([len(e.ids) for e in encoded])
     window = batch_size * 32
     batches = []
     for start in range(0, len(order), window):
-        rows = order[start : start + window]
-        rows = rows[np.argsort(lengths[rows], kind="stable")]
-        batches += [rows[i : i + batch_size] for i in range(0, len(rows), batch_size)]
+        near = order[start : start + window]
+        near = near[np.argsort(lengths[near], kind="stable")]
+        batches += [near[i : i + batch_size] for i in range(0, len(near), batch_size)]
     return [batches[i] for i in rng.permutation(len(batches))]
 
 
@@ -80,7 +83,8 @@ def score(
         both = lm.answer_logits(last_hidden(lm, batch, soft), answers)
         out[rows] = (both[:, 0] - both[:, 1]).cpu().numpy()
     if not np.isfinite(out).all():
-        raise FloatingPointError(f"{np.sum(~np.isfinite(out))} of {len(out)} scores are not finite; try dtype='float32'")
+        bad = int(np.sum(~np.isfinite(out)))
+        raise FloatingPointError(f"{bad} of {len(out)} scores are not finite; set dtype='float32'")
     return out
 
 

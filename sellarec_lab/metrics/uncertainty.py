@@ -4,7 +4,7 @@ Users are resampled, not rows: the rows of one user share taste and history, so 
 pretend to know more than we do.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -41,41 +41,63 @@ class Paired(NamedTuple):
 
 
 def interval(
-    frame: pd.DataFrame, metric: str = "auc", samples: int = 1000, seed: int = 0, level: float = 0.95
+    frames: pd.DataFrame | Sequence[pd.DataFrame],
+    metric: str = "auc",
+    samples: int = 1000,
+    seed: int = 0,
+    level: float = 0.95,
 ) -> Interval:
     """Percentile bootstrap of ``"auc"`` or ``"uauc"`` over users drawn with replacement.
 
-    ``frame`` has user_id, label, score. A draw without both classes has no AUC and is left out.
+    A frame has user_id, label, score. Several frames are the same rows scored by runs with other seeds: the value is
+    the mean over runs, and every draw of users is applied to all of them. A draw without both classes is left out.
     """
-    users, value = _users(frame), _value(frame, metric)
-    statistic, draws = _statistic(frame, users, metric), _draws(users, len(frame), samples, seed)
-    return Interval(value, *_bounds(np.concatenate([statistic(c) for c in draws]), level))
+    runs = _runs(frames)
+    users, value = _users(runs[0]), float(np.mean([_value(f, metric) for f in runs]))
+    draws = _draws(users, len(runs[0]), samples, seed)
+    return Interval(value, *_bounds(_mean_over_runs(runs, users, metric, draws), level))
 
 
 def paired(
-    frame_a: pd.DataFrame,
-    frame_b: pd.DataFrame,
+    frames_a: pd.DataFrame | Sequence[pd.DataFrame],
+    frames_b: pd.DataFrame | Sequence[pd.DataFrame],
     metric: str = "auc",
     samples: int = 1000,
     seed: int = 0,
     level: float = 0.95,
 ) -> Paired:
-    """Metric of a minus metric of b, both seeing the same draws of users.
+    """Metric of a minus metric of b, both seeing the same draws of users; several frames as in `interval`.
 
     ``p_value``: two-sided share of draws on the other side of zero for ``"auc"``; paired t-test on
     per-user AUC for ``"uauc"``. ``users``: how many users the comparison rests on. The frames may be
     in different order; ValueError if they do not hold the same (user_id, item_id, label) rows.
     """
-    frame_a, frame_b = _same_rows(frame_a, frame_b)
-    users, value = _users(frame_a), _value(frame_a, metric) - _value(frame_b, metric)
-    first, second = _statistic(frame_a, users, metric), _statistic(frame_b, users, metric)
-    draws = _draws(users, len(frame_a), samples, seed)
-    differences = np.concatenate([first(counts) - second(counts) for counts in draws])
+    runs_a, runs_b = ([_same_rows(_runs(frames_a)[0], f)[1] for f in _runs(side)] for side in (frames_a, frames_b))
+    users = _users(runs_a[0])
+    value = float(np.mean([_value(f, metric) for f in runs_a]) - np.mean([_value(f, metric) for f in runs_b]))
+    first, second = (
+        _mean_over_runs(runs, users, metric, _draws(users, len(runs_a[0]), samples, seed)) for runs in (runs_a, runs_b)
+    )
+    differences = first - second
     low, high = _bounds(differences, level)
     if metric == "auc":
         return Paired(value, low, high, _sign_p_value(differences), len(users.categories))
-    a, b = (user_auc(f["user_id"], f["label"], f["score"])["auc"] for f in (frame_a, frame_b))
+    a, b = (_mean_user_auc(runs) for runs in (runs_a, runs_b))
     return Paired(value, low, high, _t_test_p_value(a, b), len(a))
+
+
+def _runs(frames: pd.DataFrame | Sequence[pd.DataFrame]) -> list[pd.DataFrame]:
+    return [frames] if isinstance(frames, pd.DataFrame) else list(frames)
+
+
+def _mean_over_runs(runs: list[pd.DataFrame], users: pd.Categorical, metric: str, draws) -> np.ndarray:
+    """Mean over runs of the metric in every draw of users, [samples]."""
+    statistics = [_statistic(frame, users, metric) for frame in runs]
+    return np.concatenate([np.mean([statistic(counts) for statistic in statistics], axis=0) for counts in draws])
+
+
+def _mean_user_auc(runs: list[pd.DataFrame]) -> pd.Series:
+    return sum(user_auc(f["user_id"], f["label"], f["score"])["auc"] for f in runs) / len(runs)
 
 
 def _users(frame: pd.DataFrame) -> pd.Categorical:

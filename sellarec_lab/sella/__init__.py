@@ -5,9 +5,11 @@ from sellarec_lab.sella.recommender import Explanation, Memory, Recommender, loa
 from sellarec_lab.sella.stages import (
     align,
     distil,
+    histories,
     inject,
     load_backbone,
     new_projector,
+    stage_artifacts,
     tokens,
     train_collab,
     tune,
@@ -15,8 +17,8 @@ from sellarec_lab.sella.stages import (
 )
 
 __all__ = [
-    "RECIPES", "Explanation", "Memory", "Recipe", "Recommender", "align", "distil", "inject", "load", "load_backbone",
-    "new_projector", "recipe", "tokens", "train", "train_collab", "tune", "tuned",
+    "RECIPES", "Explanation", "Memory", "Recipe", "Recommender", "align", "distil", "histories", "inject", "load",
+    "load_backbone", "new_projector", "recipe", "stage_artifacts", "tokens", "train", "train_collab", "tune", "tuned",
 ]  # fmt: skip
 
 

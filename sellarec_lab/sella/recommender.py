@@ -53,7 +53,8 @@ class Explanation:
 
     def _repr_html_(self) -> str:
         rows = "".join(
-            f"<tr><td>without {html.escape(prompts.SHOWN[k])}</td><td>{v:+.3f}</td></tr>" for k, v in self.without.items()
+            f"<tr><td>without {html.escape(prompts.SHOWN[kind])}</td><td>{value:+.3f}</td></tr>"
+            for kind, value in self.without.items()
         )
         table = f"<table><tr><td>score</td><td>{self.score:+.3f}</td></tr>{rows}</table>"
         return f"{self.prompt._repr_html_()}<p>P(like) = {self.probability:.3f}</p>{table}"
@@ -105,7 +106,8 @@ class Recommender:
             KeyError: a user that the data does not hold.
         """
         if user_id not in self.memory.seen:
-            raise KeyError(f"user {user_id} is not in the data; known ids run from {min(self.memory.seen)} to {max(self.memory.seen)}")
+            low, high = min(self.memory.seen), max(self.memory.seen)
+            raise KeyError(f"user {user_id} is not in the data; known ids run from {low} to {high}")
         seen = set(self.memory.seen[user_id])
         items = [i for i in range(1, len(self.memory.titles)) if i not in seen]
         encoded = self.encoder.encode_many([self.prompt(user_id, i) for i in items])
@@ -127,7 +129,7 @@ class Recommender:
             {slot.kind: position for position, slot in encoded.slots},
             float(scores[0]),
             float(1 / (1 + np.exp(-scores[0]))),
-            dict(zip(variants, scores[1:].astype(float), strict=True)),
+            dict(zip(variants, scores[1:].tolist(), strict=True)),
         )
 
     def _soft(self):
@@ -180,7 +182,8 @@ def load(folder: str | Path) -> Recommender:
     if recipe["tuned"]:
         llm.load_adapter(lm, folder / "adapter")
     projector = _load_projector(folder / "projector.safetensors", lm) if recipe["slots"] else None
-    return Recommender(lm, BackboneConfig(**backbone), PromptConfig(**settings["prompt"]), Recipe(**recipe), Memory(**raw), projector)
+    prompt = PromptConfig(**settings["prompt"])
+    return Recommender(lm, BackboneConfig(**backbone), prompt, Recipe(**recipe), Memory(**raw), projector)
 
 
 def _load_projector(path: Path, lm: llm.LanguageModel) -> HybridProjector:

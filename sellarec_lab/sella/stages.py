@@ -73,7 +73,7 @@ def tokens(cfg: Preset, data, frame, encoder: llm.Encoder, slots: tuple[str, ...
 
 
 def _train_on_answers(
-    cfg: Preset, data, lm, stage: config.TuningConfig | config.InjectionConfig, slots, soft, artifact: Artifact, label: str
+    cfg: Preset, data, lm, stage: config.TuningConfig | config.InjectionConfig, slots, soft, artifact: Artifact, label
 ) -> training.History:
     """Optimise the answer's likelihood on train, judged on valid: the loop that stages 1 and 3 share."""
     encoder = llm.Encoder(lm.tokenizer, lm.template)
@@ -83,7 +83,7 @@ def _train_on_answers(
     objective = llm.AnswerLoss(lm, train.answers, soft, whole)
 
     def batches(epoch: int) -> list[llm.Batch]:
-        chosen = llm.shuffled_batches(train.encoded, stage.loop.batch_size, cfg.seed, epoch)
+        chosen = llm.shuffled_batches(train.encoded, stage.loop.batch_size, cfg.seed, epoch, stage.loop.rows)
         return _LazyBatches(encoder, train, chosen)
 
     def validate() -> dict[str, float]:
@@ -145,9 +145,13 @@ def tuned(cfg: Preset, data) -> llm.LanguageModel:
     return lm
 
 
+def _collab_artifact(cfg: Preset, data) -> Artifact:
+    return _artifact(cfg, data, "collab", collab=_tree(cfg.collab))
+
+
 def train_collab(cfg: Preset, data) -> MatrixFactorisation:
     """Matrix factorisation alone: the collaborative baseline, and the vectors of a CoLLM-like recipe."""
-    artifact = _artifact(cfg, data, "collab", collab=_tree(cfg.collab))
+    artifact = _collab_artifact(cfg, data)
     path = artifact.path("model.safetensors")
     if not artifact.finished:
         model, history = collab.train_mf(cfg.collab, data, cfg.seed)
@@ -183,7 +187,7 @@ def align(cfg: Preset, data) -> Aligned:
     artifact = _align_artifact(cfg, data)
     path = artifact.path("aligned.safetensors")
     if not artifact.finished:
-        aligned, mf, history = alignment.align(cfg.collab, cfg.alignment, data, distil(cfg, data), cfg.seed)
+        aligned, _, history = alignment.align(cfg.collab, cfg.alignment, data, distil(cfg, data), cfg.seed)
         parts = {"users": aligned.vectors.users, "items": aligned.vectors.items, "semantics": aligned.semantics}
         runtime.save_tensors(path, parts | {f"head.{n}": t for n, t in aligned.head.state_dict().items()})
         _finish(artifact, history)
@@ -209,15 +213,36 @@ def new_projector(cfg: Preset, data, recipe: Recipe, words: torch.Tensor) -> Hyb
     return projector
 
 
+def _inject_artifact(cfg: Preset, data, recipe: Recipe) -> Artifact:
+    upstream = {"tuning": _tune_artifact(cfg, data).key, "collab": _tree(cfg.collab), "alignment": _tree(cfg.alignment)}
+    machine = {k: v for k, v in _tree(recipe).items() if k not in ("title", "source")}
+    return _artifact(cfg, data, "injection", **upstream, injection=_tree(cfg.injection), recipe=machine)
+
+
+def stage_artifacts(cfg: Preset, data, recipe: Recipe) -> dict[str, Artifact]:
+    """The artifacts that a recipe rests on, by stage, in order; whether finished or not."""
+    found = {"tuning": _tune_artifact(cfg, data)} if recipe.tuned else {}
+    if recipe.slots:
+        found["semantics"] = _artifact(cfg, data, "semantics", tuning=found["tuning"].key)
+        aligned = recipe.vectors == "aligned"
+        found |= {"alignment": _align_artifact(cfg, data)} if aligned else {"collab": _collab_artifact(cfg, data)}
+        found["injection"] = _inject_artifact(cfg, data, recipe)
+    return found
+
+
+def histories(cfg: Preset, data, recipe: Recipe) -> dict[str, training.History]:
+    """The training `History` of every finished stage of a recipe that has one."""
+    found = {stage: a.path("history.json") for stage, a in stage_artifacts(cfg, data, recipe).items() if a.finished}
+    return {s: training.History.from_json(p.read_text(encoding="utf-8")) for s, p in found.items() if p.is_file()}
+
+
 def inject(cfg: Preset, data, recipe: Recipe) -> Recommender:
     """Stage 3: train what fills the soft tokens; or nothing, for a recipe without slots."""
     memory = Memory.of(data)
     if not recipe.slots:
         lm = tuned(cfg, data) if recipe.tuned else load_backbone(cfg, data)
         return Recommender(lm, cfg.backbone, cfg.prompt, recipe, memory)
-    upstream = {"tuning": _tune_artifact(cfg, data).key, "collab": _tree(cfg.collab), "alignment": _tree(cfg.alignment)}
-    recipe_inputs = _tree(recipe) | {"title": "", "source": ""}
-    artifact = _artifact(cfg, data, "injection", **upstream, injection=_tree(cfg.injection), recipe=recipe_inputs)
+    artifact = _inject_artifact(cfg, data, recipe)
     parts = recipe.trainable if recipe.trainable is not None else cfg.injection.trainable
     lm = tuned(cfg, data)
     projector = new_projector(cfg, data, recipe, lm.word_embeddings).to(lm.device)

@@ -1,0 +1,40 @@
+"""Domain objects in, pictures out: plotly figures, tables and html that touch no network and no model.
+
+Every figure is static as well: `to_html` makes a page that opens offline. UMAP is imported when a map asks for it.
+"""
+
+from sellarec_lab.views.curves import training_curves
+from sellarec_lab.views.maps import alignment_before_after, alignment_map, coordinates, mixing
+from sellarec_lab.views.prompt import Html, attribution, prompt_tokens
+from sellarec_lab.views.results import gap_closed, results_forest
+from sellarec_lab.views.scores import calibration, score_against_truth, score_histogram
+from sellarec_lab.views.style import PALETTE, SLOT_COLOURS, TEMPLATE, to_html
+from sellarec_lab.views.vectors import alignment_scores, nearest_words, norms, parameters_table
+from sellarec_lab.views.world import history_lengths, interaction_timeline, world_map
+
+__all__ = [
+    "PALETTE",
+    "SLOT_COLOURS",
+    "TEMPLATE",
+    "Html",
+    "alignment_before_after",
+    "alignment_map",
+    "alignment_scores",
+    "attribution",
+    "calibration",
+    "coordinates",
+    "gap_closed",
+    "history_lengths",
+    "interaction_timeline",
+    "mixing",
+    "nearest_words",
+    "norms",
+    "parameters_table",
+    "prompt_tokens",
+    "results_forest",
+    "score_against_truth",
+    "score_histogram",
+    "to_html",
+    "training_curves",
+    "world_map",
+]

@@ -1,0 +1,113 @@
+"""Numbers and pictures of vectors: how alike two spaces are, which words lie nearest, how long the vectors are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+from numpy.typing import ArrayLike
+
+from sellarec_lab import metrics
+from sellarec_lab.views.style import colours, dress, matrices, plain, units
+
+_CELLS = 4_000_000  # most cosines held at once: 32 MB
+
+
+def alignment_scores(collab: ArrayLike, semantics: ArrayLike, seed: int = 0) -> pd.DataFrame:
+    """How well row i of one space matches row i of the other; both [n, d], n > 10, padding dropped.
+
+    The column ``shuffled control`` is the same number after the rows of ``semantics`` were permuted: what two clouds
+    of these shapes reach without any match.
+
+    Raises:
+        ValueError: shapes differ (both are named), or a row is all zero.
+    """
+    scores = {
+        "matched cosine": metrics.matched_cosine,
+        "retrieval@1": lambda a, b: metrics.retrieval_at(a, b, 1),
+        "retrieval@10": lambda a, b: metrics.retrieval_at(a, b, 10),
+        "linear CKA": metrics.linear_cka,
+        "neighbour overlap@10": lambda a, b: metrics.neighbour_overlap(a, b, 10),
+    }
+    control = metrics.shuffled(semantics, seed)
+    rows = {name: (score(collab, semantics), score(collab, control)) for name, score in scores.items()}
+    table = pd.DataFrame.from_dict(rows, orient="index", columns=["value", "shuffled control"])
+    return table.rename_axis("score")
+
+
+def nearest_words(
+    vectors: ArrayLike, words: ArrayLike, vocabulary: Sequence[str], k: int = 8, readable: bool = True
+) -> pd.DataFrame:
+    """The k word embeddings nearest to each vector by cosine: DataFrame ``row, rank, word, cosine``.
+
+    Args:
+        vectors: [n, d], for example soft tokens.
+        words: word embeddings [V, d]; rows of zeros (unused ids) are nobody's neighbour.
+        vocabulary: V texts, the token with that id.
+        k: how many words a vector, nearest first with rank 1.
+        readable: leave out single characters, byte pieces and tokens that do not print.
+
+    Raises:
+        ValueError: shapes that do not fit (both are named), or fewer than k words to choose from.
+    """
+    checked = matrices({"vectors": vectors, "words": words}, "nearest_words")
+    unit, words = units("vectors", checked["vectors"]), checked["words"]
+    if len(vocabulary) != len(words):
+        raise ValueError(f"vocabulary has shape {(len(vocabulary),)}, words has shape {words.shape}; expected [V], [V, d]")
+    norms = np.linalg.norm(words, axis=1)
+    allowed = np.flatnonzero([n > 0 and (not readable or _reads(w)) for n, w in zip(norms, vocabulary, strict=True)])
+    if not 0 < k <= len(allowed):
+        raise ValueError(f"k is {k}, expected 1 to {len(allowed)}, the number of words to choose from")
+    targets = words[allowed] / norms[allowed, None]  # [W, d]
+    tables = []
+    for rows in np.array_split(np.arange(len(unit)), max(1, len(unit) * len(targets) // _CELLS)):
+        cosine = unit[rows] @ targets.T  # [m, W]
+        best = np.argsort(-cosine, axis=1, kind="stable")[:, :k]
+        near = np.take_along_axis(cosine, best, axis=1)
+        texts = [vocabulary[allowed[i]] for i in best.ravel()]
+        ranks = np.tile(np.arange(1, k + 1), len(rows))
+        tables.append(pd.DataFrame({"row": np.repeat(rows, k), "rank": ranks, "word": texts, "cosine": near.ravel()}))
+    return pd.concat(tables, ignore_index=True)
+
+
+def _reads(token: str) -> bool:
+    """More than one character, all printable, once the tokenizer's mark of a word's start is off."""
+    text = token.strip().lstrip("Ġ▁")
+    return len(text) > 1 and text.isprintable() and "\ufffd" not in text and not text.startswith("<0x")
+
+
+def norms(groups: Mapping[str, ArrayLike]) -> go.Figure:
+    """Lengths (L2 norms) of each group's vectors [n, d] as violins with a box; the widths d may differ.
+
+    Soft tokens that are much longer or shorter than words disturb a tuned language model.
+    """
+    lengths = {n: np.linalg.norm(matrices({n: g}, "norms")[n], axis=1) for n, g in groups.items()}
+    if not lengths:
+        raise ValueError("groups is empty: give at least one array [n, d] by name")
+    colour, figure = colours(lengths), go.Figure()
+    for name, values in lengths.items():
+        figure.add_trace(
+            go.Violin(
+                y=values, name=plain(name), box_visible=True, meanline_visible=True, points=False, spanmode="hard",
+                line={"color": colour[name], "width": 1.5}, showlegend=False, scalemode="width", width=0.7,
+            )
+        )  # fmt: skip
+    means = " · ".join(f"{plain(name)} {values.mean():.3g}" for name, values in lengths.items())
+    figure.update_yaxes(title_text="L2 norm", rangemode="tozero")
+    return dress(figure, "How long the vectors are", f"mean norm: {means}")
+
+
+def parameters_table(counts: Mapping[str, tuple[int, int]]) -> pd.DataFrame:
+    """Trainable and all parameters of each module, with their sum: DataFrame ``trainable, total, share``.
+
+    Raises:
+        ValueError: more trainable than there are.
+    """
+    for name, (trainable, total) in counts.items():
+        if not 0 <= trainable <= total:
+            raise ValueError(f"{name!r}: {trainable} trainable of {total} parameters cannot be")
+    table = pd.DataFrame.from_dict(counts, orient="index", columns=["trainable", "total"]).rename_axis("module")
+    table.loc["all"] = table.sum()
+    return table.assign(share=table["trainable"] / table["total"].where(table["total"] > 0))
