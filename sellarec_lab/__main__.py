@@ -25,9 +25,44 @@ def _world(args: argparse.Namespace) -> int:
     return 0
 
 
+def _run(args: argparse.Namespace) -> int:
+    from sellarec_lab import report
+    from sellarec_lab.config import preset
+
+    cfg = preset(args.preset, seed=args.seed, artifacts=args.artifacts)
+    report.run(cfg, args.data, args.seeds, notebooks=args.notebooks and cfg.dataset == "tiny")
+    return 0
+
+
+def _doctor(args: argparse.Namespace) -> int:
+    import psutil
+
+    from sellarec_lab import llm, runtime
+    from sellarec_lab.config import PRESETS
+
+    for name, version in runtime.versions().items():
+        print(f"{name:<13} {version}")
+    print(f"{'memory':<13} {psutil.virtual_memory().total / 2**30:.0f} GiB, {psutil.cpu_count()} cores\n")
+    for cfg in PRESETS.values():
+        print(runtime.describe(cfg), end="\n\n")
+    lm = llm.load(PRESETS["tiny"].backbone)
+    print(f"embedded mini-LLM loads: {llm.quantised_layers(lm.model)} layers in 4 bits, width {lm.width}")
+    return 0
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m sellarec_lab", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
+    run = commands.add_parser("run", help="train and score every model, execute the notebooks, write the report")
+    run.add_argument("--preset", default="tiny")
+    run.add_argument("--data", help="folder or zip of the data set, where it does not ship with the lab")
+    run.add_argument("--seeds", type=int, default=1, help="how many seeds every model is trained with")
+    run.add_argument("--seed", type=int, default=0, help="the first seed")
+    run.add_argument("--artifacts", default="artifacts")
+    run.add_argument("--no-notebooks", dest="notebooks", action="store_false")
+    run.set_defaults(do=_run)
+    doctor = commands.add_parser("doctor", help="versions, device, what will run and why")
+    doctor.set_defaults(do=_doctor)
     world = commands.add_parser("world", help="rebuild the embedded world: tables, truth, mini-LLM")
     world.add_argument("--folder", default="data/tiny")
     world.add_argument("--seed", type=int, default=7)

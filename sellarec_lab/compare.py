@@ -7,12 +7,11 @@ bootstrap over users; with several seeds a value is the mean over seeds. Finishe
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 import pandas as pd
 import torch
-from tqdm.auto import tqdm
 
 from sellarec_lab import collab, config, metrics, runtime, sella
 from sellarec_lab.config import Preset
@@ -78,14 +77,20 @@ def seconds(cfg: Preset, data, model: str) -> float:
     return sum(a.manifest["seconds"] for a in artifacts if a.finished)
 
 
-def run(cfg: Preset, data, models: Iterable[str] | None = None, seeds: int = 1) -> dict[str, list[pd.DataFrame]]:
-    """Test predictions of every model with seeds ``cfg.seed, cfg.seed + 1, ...``: model -> one frame a seed."""
+def run(
+    cfg: Preset, data, models: Iterable[str] | None = None, seeds: int = 1, tick: Callable[[str], None] | None = None
+) -> dict[str, list[pd.DataFrame]]:
+    """Test predictions of every model with seeds ``cfg.seed, cfg.seed + 1, ...``: model -> one frame a seed.
+
+    ``tick`` is called with each model that is done, for a progress bar.
+    """
     chosen = list(models or models_for(data))
     out: dict[str, list[pd.DataFrame]] = {name: [] for name in chosen}
-    cells = [(name, cfg.seed + s) for s in range(seeds) for name in chosen]
-    for name, seed in (bar := tqdm(cells, desc="models", unit="model")):
-        bar.set_postfix_str(f"{TITLES[name]}, seed {seed}")
-        out[name].append(predictions(dataclasses.replace(cfg, seed=seed), data, name))
+    for seed in range(cfg.seed, cfg.seed + seeds):
+        for name in chosen:
+            out[name].append(predictions(dataclasses.replace(cfg, seed=seed), data, name))
+            if tick is not None:
+                tick(f"{TITLES[name]}, seed {seed}")
     return out
 
 

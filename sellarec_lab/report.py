@@ -106,7 +106,8 @@ def _page(results: pd.DataFrame, paired: pd.DataFrame, executed: list[tuple[str,
     table = compare.summary(results).to_html(border=0)
     tests = paired.round(4).to_html(border=0, index=False)
     return (
-        f"<!doctype html><html lang='en'><meta charset='utf-8'><title>sellarec_lab report</title><style>{_STYLE}</style>"
+        f"<!doctype html><html lang='en'><meta charset='utf-8'><title>sellarec_lab report</title>"
+        f"<style>{_STYLE}</style>"
         f"<script>{get_plotlyjs()}</script><body><h1>sellarec_lab: results</h1><nav>{links}</nav>"
         f"<div class='scroll'>{table}</div>{forest}<details><summary>paired tests</summary>{tests}</details>"
         f"{sections}</body></html>"
@@ -130,7 +131,8 @@ def _output(output: nbformat.NotebookNode) -> str:
         return "" if output.name == "stderr" else f"<pre>{html.escape(output.text)}</pre>"
     bundle = output.get("data", {})
     if "application/vnd.plotly.v1+json" in bundle:
-        return views.from_json(bundle["application/vnd.plotly.v1+json"]).to_html(full_html=False, include_plotlyjs=False)
+        figure = views.from_json(bundle["application/vnd.plotly.v1+json"])
+        return figure.to_html(full_html=False, include_plotlyjs=False)
     if "application/vnd.jupyter.widget-view+json" in bundle:
         return ""
     if "text/html" in bundle:
