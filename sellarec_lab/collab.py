@@ -118,11 +118,12 @@ def train_mf(
     return model, history
 
 
-def mean_scores(train: pd.DataFrame, frame: pd.DataFrame, strength: float = 1.0) -> pd.DataFrame:
+def mean_scores(train: pd.DataFrame, frame: pd.DataFrame, strength: float = 5.0) -> pd.DataFrame:
     """The anchor that every model is read against: smoothed item mean and user mean, as a sum of logits.
 
     Two numbers a row, from ``train`` alone: mean label of the item and of the user, each pulled towards the global
-    mean by ``strength`` pseudo-ratings. An unseen user or item counts as the global mean.
+    mean by ``strength`` pseudo-ratings (5 was best on ML-1M's valid split among 0.5, 1, 2, 5, 10). An unseen user or
+    item counts as the global mean.
     """
     overall = train["label"].mean()
     score = np.zeros(len(frame))

@@ -95,9 +95,11 @@ def run(
 
 
 def parts(frame: pd.DataFrame) -> dict[str, np.ndarray]:
-    """Row masks of the test split and of its warm and cold rows (user and item both seen in train, or not)."""
+    """Row masks of the test split and of its warm and cold rows (user and item both seen in train, or not); a part
+    without a single user who has both labels can't be ranked and is left out."""
     warm = frame["is_warm"].to_numpy(dtype=bool)
-    return {"test": np.ones(len(frame), dtype=bool), "test-warm": warm, "test-cold": ~warm}
+    masks = {"test": np.ones(len(frame), dtype=bool), "test-warm": warm, "test-cold": ~warm}
+    return {name: m for name, m in masks.items() if (frame[m].groupby("user_id")["label"].nunique() == 2).any()}
 
 
 def table(cfg: Preset, data, scored: dict[str, list[pd.DataFrame]], samples: int = 1000) -> pd.DataFrame:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import nbformat
 import pandas as pd
+import plotly.graph_objects as go
 from nbclient import NotebookClient
 from nbconvert.filters import markdown2html
 from plotly.offline import get_plotlyjs
@@ -102,7 +103,8 @@ def _page(results: pd.DataFrame, paired: pd.DataFrame, executed: list[tuple[str,
     """One self-contained page: the table, the figures of every notebook, code folded away."""
     links = "".join(f"<a href='#{name}'>{html.escape(name)}</a>" for name, _ in executed)
     sections = "".join(f"<section id='{name}'>{_body(book)}</section>" for name, book in executed)
-    forest = views.results_forest(results, titles=compare.TITLES).to_html(full_html=False, include_plotlyjs=False)
+    named = results.assign(model=[m if m == "oracle" else compare.TITLES[m] for m in results["model"]])
+    forest = views.results_forest(named).to_html(full_html=False, include_plotlyjs=False)
     table = compare.summary(results).to_html(border=0)
     tests = paired.round(4).to_html(border=0, index=False)
     return (
@@ -131,7 +133,8 @@ def _output(output: nbformat.NotebookNode) -> str:
         return "" if output.name == "stderr" else f"<pre>{html.escape(output.text)}</pre>"
     bundle = output.get("data", {})
     if "application/vnd.plotly.v1+json" in bundle:
-        figure = views.from_json(bundle["application/vnd.plotly.v1+json"])
+        bundle = bundle["application/vnd.plotly.v1+json"]
+        figure = go.Figure(data=bundle["data"], layout=bundle["layout"])
         return figure.to_html(full_html=False, include_plotlyjs=False)
     if "application/vnd.jupyter.widget-view+json" in bundle:
         return ""

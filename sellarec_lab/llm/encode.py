@@ -175,12 +175,13 @@ class Encoder:
 
 
 def _span(piece, offsets, positions) -> tuple[int, int]:
-    """Token range of one segment; a token that straddles two segments belongs to the one where it starts."""
+    """Token range of one segment; a token that straddles two (a word with the space before it) belongs to the one
+    where it ends."""
     run, start, end = piece
     if start < 0:
         position = positions[end][0]
         return position, position + 1
-    inside = [position for position, a, _ in offsets[run] if start <= a < end]
+    inside = [position for position, _, b in offsets[run] if start < b <= end]
     if not inside:
         edge = offsets[run][-1][0] + 1 if offsets[run] else 0
         return edge, edge

@@ -11,7 +11,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from sellarec_lab.training import History
-from sellarec_lab.views.style import BLUE, GREY, colours, dress, plain
+from sellarec_lab.views.style import BLACK, GREY, colours, dress, plain
 
 _PLAIN = ("step", "epoch", "loss", "learning_rate", "seconds")
 _ACROSS = 4  # stages side by side before a new band starts
@@ -35,7 +35,7 @@ def training_curves(histories: Mapping[str, History]) -> go.Figure:
     across, bands = min(len(frames), _ACROSS), math.ceil(len(frames) / _ACROSS)
     figure = make_subplots(
         rows=2 * bands, cols=across, row_heights=[0.5, 0.5] * bands, subplot_titles=_titles(frames, across, bands),
-        horizontal_spacing=0.26 / (across + 1), vertical_spacing=0.1 if bands == 1 else 0.22 / bands,
+        horizontal_spacing=0.26 / (across + 1), vertical_spacing=0.1 if bands == 1 else 0.21 / bands,
     )  # fmt: skip
     metrics = list(dict.fromkeys(c for f in frames.values() for c in f.columns if c not in _PLAIN))
     colour, seen = colours(metrics), set()
@@ -45,7 +45,7 @@ def training_curves(histories: Mapping[str, History]) -> go.Figure:
         _validation(figure, frame, row + 1, col, colour, seen)
         _best(figure, frame, histories[name], row, col)
         figure.update_xaxes(title_text="step", row=row + 1, col=col)
-        figure.update_xaxes(matches=figure.get_subplot(row + 1, col).xaxis.plotly_name.replace("axis", ""), row=row, col=col)
+        figure.update_xaxes(matches=_axis(figure, "x", row + 1, col), row=row, col=col)
     _share_scale(figure, bands, across)
     legend = {"orientation": "h", "x": 1, "xanchor": "right", "y": 1.06 if bands == 1 else 1.03, "yanchor": "bottom"}
     return dress(
@@ -92,11 +92,11 @@ def _validation(figure, frame: pd.DataFrame, row: int, col: int, colour: dict[st
             row=row, col=col,
         )  # fmt: skip
         seen.add(metric)
-    if not measured:
-        figure.add_annotation(
-            text="not validated", x=float(frame["step"].median()), y=0.5, showarrow=False, font={"color": GREY}, row=row, col=col
-        )
-        figure.add_trace(go.Scatter(x=frame["step"], y=[None] * len(frame), showlegend=False), row=row, col=col)
+    if not measured:  # an empty line keeps the panel and its steps
+        empty = go.Scatter(x=frame["step"], y=[None] * len(frame), showlegend=False, name="not validated")
+        figure.add_trace(empty, row=row, col=col)
+        place = {"xref": f"{_axis(figure, 'x', row, col)} domain", "yref": f"{_axis(figure, 'y', row, col)} domain"}
+        figure.add_annotation(text="not validated", x=0.5, y=0.5, showarrow=False, font={"color": GREY}, **place)
 
 
 def _best(figure, frame: pd.DataFrame, history: History, row: int, col: int) -> None:
@@ -108,10 +108,15 @@ def _best(figure, frame: pd.DataFrame, history: History, row: int, col: int) -> 
     star = go.Scatter(
         x=[history.best_step], y=[history.best], mode="markers+text", text=[f"{history.best:.3f}"],
         textposition=_inside(history.best_step, frame["step"]), showlegend=False, name="best",
-        marker={"symbol": "star", "size": 13, "color": BLUE, "line": {"color": "white", "width": 1}},
+        marker={"symbol": "star", "size": 13, "color": BLACK, "line": {"color": "white", "width": 1}},
         hovertemplate=f"kept: step %{{x}}, %{{y:.4f}}<br>{plain(history.stopped)}<extra></extra>",
     )  # fmt: skip
     figure.add_trace(star, row=row + 1, col=col)
+
+
+def _axis(figure: go.Figure, letter: str, row: int, col: int) -> str:
+    """Plotly's name of a panel's axis: "x", "y3" ..."""
+    return getattr(figure.get_subplot(row, col), f"{letter}axis").plotly_name.replace("axis", "")
 
 
 def _inside(step: int, steps: pd.Series) -> str:
@@ -122,7 +127,7 @@ def _inside(step: int, steps: pd.Series) -> str:
 
 def _share_scale(figure: go.Figure, bands: int, across: int) -> None:
     """One scale for all validation panels, with room above for the best value's label."""
-    leader = figure.get_subplot(2, 1).yaxis.plotly_name.replace("axis", "")
+    leader = _axis(figure, "y", 2, 1)
     for band in range(bands):
         for col in range(1, across + 1):
             figure.update_yaxes(matches=leader, row=2 * band + 2, col=col)

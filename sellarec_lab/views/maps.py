@@ -176,7 +176,7 @@ def _texts(groups: Groups, hover: Hover | None) -> dict[str, list[str]]:
     for name, values in groups.items():
         lines = (hover or {}).get(name)
         if lines is not None and len(lines) != len(values):
-            raise ValueError(f"hover: {name!r} has {len(lines)} texts ({(len(lines),)}) for an array of shape {values.shape}")
+            raise ValueError(f"hover: {name!r} has shape {(len(lines),)}, its vectors have shape {values.shape}")
         texts[name] = [plain(t) for t in lines] if lines is not None else [f"row {i}" for i in range(len(values))]
     return texts
 

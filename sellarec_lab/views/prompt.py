@@ -98,11 +98,13 @@ def attribution(explanation: Explanation) -> go.Figure:
         hovertemplate="%{y}: %{x:+.3f}<br>score without it %{customdata:+.3f}<extra></extra>",
     )  # fmt: skip
     figure = go.Figure(bars)
-    figure.add_vline(0, line={"color": "#444444", "width": 1})
     reach = 1.3 * float(np.abs(values).max(initial=0)) or 1.0
     figure.update_xaxes(title_text="score − score without this token", range=[-reach, reach])
     figure.update_yaxes(autorange="reversed", showgrid=False)
-    if not worth:
+    if worth:
+        figure.add_vline(0, line={"color": "#444444", "width": 1})
+    else:
+        figure.update_xaxes(visible=False).update_yaxes(visible=False)
         figure.add_annotation(text="this prompt has no soft token", x=0, y=0, showarrow=False, font={"color": GREY})
     subtitle = f"score {explanation.score:+.3f}, P(like) = {explanation.probability:.3f}"
     return dress(figure, "What each soft token was worth", subtitle, 200 + 46 * max(2, len(worth)))

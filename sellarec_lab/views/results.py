@@ -36,9 +36,10 @@ def results_forest(results: pd.DataFrame, metric: str = "auc", split: str = "tes
         figure.add_annotation(
             text=f"{value:.3f}", x=high, y=plain(model), xanchor="left", xshift=8, showarrow=False, font={"size": 12}
         )
+    shape = np.where(oracle, "diamond", "circle")
     points = go.Scatter(
         x=rows["value"], y=[plain(m) for m in rows["model"]], mode="markers", name=metric, showlegend=False,
-        marker={"size": 12, "color": colour, "symbol": np.where(oracle, "diamond", "circle"), "line": {"color": "white", "width": 1}},
+        marker={"size": 12, "color": colour, "symbol": shape, "line": {"color": "white"}},
         customdata=rows[["low", "high"]].to_numpy(),
         hovertemplate="<b>%{y}</b><br>%{x:.4f} [%{customdata[0]:.4f}, %{customdata[1]:.4f}]<extra></extra>",
     )  # fmt: skip
@@ -49,8 +50,8 @@ def results_forest(results: pd.DataFrame, metric: str = "auc", split: str = "tes
         figure.add_vline(float(rows.loc[oracle, "value"].iloc[0]), line={"color": BLACK, "width": 1, "dash": "dash"})
     _spread(figure, rows)
     figure.update_xaxes(title_text=f"{metric.upper()} on {split}").update_yaxes(showgrid=False)
-    note = "value and interval; dotted: chance; dashed: the best that any model can do"
-    return dress(figure, f"{metric.upper()} of every model", note if oracle.any() else "value and interval", _tall(rows))
+    note = "value and interval" + ("; dotted: chance; dashed: the best that any model can do" if oracle.any() else "")
+    return dress(figure, f"{metric.upper()} of every model", note, _tall(rows))
 
 
 def gap_closed(results: pd.DataFrame, metric: str = "auc", split: str = "test") -> go.Figure:
@@ -62,27 +63,28 @@ def gap_closed(results: pd.DataFrame, metric: str = "auc", split: str = "test") 
     rows = _chosen(results, metric, split)
     oracle = rows.loc[rows["model"] == ORACLE, "value"]
     if oracle.empty:
-        raise ValueError(f"no model {ORACLE!r} among {rows['model'].tolist()}: the gap is known only where the truth is")
+        raise ValueError(f"no model {ORACLE!r} among {rows['model'].tolist()}: without it the gap is not known")
     rows = rows[rows["model"] != ORACLE]
+    best = float(oracle.iloc[0])
     share, low, high = (
-        np.array([metrics.gap_closed(v, float(oracle.iloc[0]), _CHANCE) for v in rows[c]]) for c in ("value", "low", "high")
+        np.array([metrics.gap_closed(v, best, _CHANCE) for v in rows[c]]) for c in ("value", "low", "high")
     )
+    error = {"type": "data", "symmetric": False, "array": high - share, "arrayminus": share - low, "color": "#444444"}
     names = [plain(m) for m in rows["model"]]
     bars = go.Bar(
         x=share, y=names, orientation="h", marker={"color": BLUE}, width=0.62, customdata=rows["value"],
-        error_x={"type": "data", "symmetric": False, "array": high - share, "arrayminus": share - low, "color": "#444444", "thickness": 1.5, "width": 5},
+        error_x=error | {"thickness": 1.5, "width": 5},
         hovertemplate="<b>%{y}</b><br>%{x:.1%} of the gap<br>value %{customdata:.4f}<extra></extra>",
     )  # fmt: skip
     figure = go.Figure(bars)
     for name, value, end in zip(names, share, high):
-        figure.add_annotation(
-            text=f"<b>{value:.0%}</b>", x=max(end, 0), y=name, xanchor="left", xshift=8, showarrow=False
-        )
+        text = f"<b>{value:.0%}</b>".replace("-", "−")
+        figure.add_annotation(text=text, x=max(end, 0), y=name, xanchor="left", xshift=8, showarrow=False)
     figure.add_vline(1.0, line={"color": BLACK, "width": 1, "dash": "dash"})
     title = f"share of the gap between chance and the oracle, {metric.upper()} on {split}"
     figure.update_xaxes(title_text=title, tickformat=".0%", range=[min(0.0, float(low.min(initial=0)) - 0.03), 1.04])
     figure.update_yaxes(showgrid=False)
-    subtitle = f"0 % is chance ({_CHANCE}), 100 % is the oracle ({oracle.iloc[0]:.3f}), who knows every true probability"
+    subtitle = f"0 % is chance ({_CHANCE}), 100 % is the oracle ({best:.3f}), who knows every true probability"
     return dress(figure, "How much of what can be known is known", subtitle, _tall(rows))
 
 

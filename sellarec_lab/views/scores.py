@@ -1,6 +1,6 @@
 """The scores of one model: do they tell labels apart, do probabilities keep their word, how near is the truth.
 
-``scored`` is a prediction frame with ``label`` and ``score`` = logit(Yes) − logit(No), so sigmoid(score) is a probability.
+``scored`` is a prediction frame with ``label`` and ``score`` = logit(Yes) − logit(No): sigmoid(score) is P(like).
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def score_histogram(scored: pd.DataFrame, bins: int = 40) -> go.Figure:
             )
         )  # fmt: skip
     both = 0 < labels.sum() < len(labels)
-    subtitle = f"AUC {metrics.auc(labels, scores):.3f}, {len(labels):,} rows" if both else f"{len(labels):,} rows of one class"
+    subtitle = f"AUC {metrics.auc(labels, scores):.3f}" if both else "only one class: no AUC"
     figure.update_xaxes(title_text="score = logit(Yes) − logit(No)")
     figure.update_yaxes(title_text="share of the class", tickformat=".0%")
     return dress(figure, "Scores of liked and other rows", subtitle, barmode="overlay", legend=legend_on_top())
@@ -74,17 +74,21 @@ def calibration(scored: pd.DataFrame, truth: ArrayLike | None = None, bins: int 
     figure.add_trace(observed, row=1, col=1)
     if truth is not None:
         _add_truth(figure, mean)
+    _add_counts(figure, count, bins)
+    figure.update_xaxes(range=[-0.01, 1.01]).update_xaxes(title_text="predicted P(like) = sigmoid(score)", row=2, col=1)
+    figure.update_yaxes(title_text="share of likes", range=[-0.02, 1.02], row=1, col=1)
+    figure.update_yaxes(title_text="rows", tickformat=",", nticks=4, row=2, col=1)
+    error_text = f"expected calibration error {metrics.expected_calibration_error(labels, probability, bins):.3f}"
+    return dress(figure, "Do probabilities keep their word?", error_text, 540, legend=legend_on_top())
+
+
+def _add_counts(figure: go.Figure, count: pd.Series, bins: int) -> None:
     bar = {"color": "#BDBDBD", "line": {"width": 0}}
     counts = go.Bar(
         x=(count.index + 0.5) / bins, y=count, width=0.9 / bins, marker=bar, showlegend=False, name="rows",
         hovertemplate="%{y:,} rows<extra></extra>",
     )  # fmt: skip
     figure.add_trace(counts, row=2, col=1)
-    figure.update_xaxes(range=[-0.01, 1.01]).update_xaxes(title_text="predicted P(like) = sigmoid(score)", row=2, col=1)
-    figure.update_yaxes(title_text="share of likes", range=[-0.02, 1.02], row=1, col=1)
-    figure.update_yaxes(title_text="rows", tickformat=",", nticks=4, row=2, col=1)
-    error_text = f"expected calibration error {metrics.expected_calibration_error(labels, probability, bins):.3f}"
-    return dress(figure, "Do probabilities keep their word?", error_text, 540, legend=legend_on_top())
 
 
 def _add_truth(figure: go.Figure, mean: pd.DataFrame) -> None:
@@ -123,7 +127,8 @@ def score_against_truth(scored: pd.DataFrame, truth_probability: ArrayLike, bins
     figure.update_xaxes(title_text="true P(like)", range=[-0.02, 1.02])
     figure.update_yaxes(title_text="predicted P(like) = sigmoid(score)", range=[-0.02, 1.02])
     rank = pd.Series(truth).corr(pd.Series(scores), method="spearman")
-    return dress(figure, "Predicted against true probability", f"rank correlation {rank:.3f}, {len(truth):,} rows", 540, legend=legend_on_top())
+    subtitle = f"rank correlation {rank:.3f}, {len(truth):,} rows"
+    return dress(figure, "Predicted against true probability", subtitle, 540, legend=legend_on_top())
 
 
 def _columns(scored: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:

@@ -57,9 +57,9 @@ def dress(figure: go.Figure, title: str, subtitle: str = "", height: int = 460, 
     return figure.update_layout(template=TEMPLATE, title=place, height=height, **layout)
 
 
-def legend_on_top(right: bool = True) -> dict:
+def legend_on_top() -> dict:
     """A horizontal legend just above the plot; at its right end, where titles seldom reach."""
-    return {"orientation": "h", "x": float(right), "xanchor": "right" if right else "left", "y": 1.0, "yanchor": "bottom"}
+    return {"orientation": "h", "x": 1, "xanchor": "right", "y": 1, "yanchor": "bottom", "traceorder": "normal"}
 
 
 def colours(names: Iterable[str]) -> dict[str, str]:

@@ -55,7 +55,9 @@ def nearest_words(
     checked = matrices({"vectors": vectors, "words": words}, "nearest_words")
     unit, words = units("vectors", checked["vectors"]), checked["words"]
     if len(vocabulary) != len(words):
-        raise ValueError(f"vocabulary has shape {(len(vocabulary),)}, words has shape {words.shape}; expected [V], [V, d]")
+        raise ValueError(
+            f"vocabulary has shape {(len(vocabulary),)}, words have shape {words.shape}; expected [V], [V, d]"
+        )
     norms = np.linalg.norm(words, axis=1)
     allowed = np.flatnonzero([n > 0 and (not readable or _reads(w)) for n, w in zip(norms, vocabulary, strict=True)])
     if not 0 < k <= len(allowed):

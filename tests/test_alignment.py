@@ -1,0 +1,115 @@
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from sellarec_lab import alignment, collab, config, metrics, prompts, semantics
+from sellarec_lab.projector import HybridProjector
+
+
+def test_infonce_by_hand():
+    a = torch.tensor([[1.0, 0.0], [0.0, 2.0]])
+    c = torch.tensor([[3.0, 0.0], [0.0, 1.0]])
+    expected = -np.log(np.exp(2) / (np.exp(2) + np.exp(0)))
+    assert float(alignment.infonce(a, c, 0.5)) == pytest.approx(expected, abs=1e-6)
+
+
+def test_infonce_ignores_norms_and_prefers_the_match():
+    torch.manual_seed(0)
+    a = torch.randn(16, 8)
+    assert float(alignment.infonce(a, 7 * a, 0.2)) == pytest.approx(float(alignment.infonce(a, a, 0.2)), abs=1e-5)
+    assert alignment.infonce(a, a, 0.2) < alignment.infonce(a, a.roll(1, 0), 0.2)
+
+
+def test_the_robust_form_points_where_infonce_points():
+    torch.manual_seed(0)
+    anchors, start = torch.randn(32, 16), torch.randn(32, 16)
+    gradients = []
+    for loss in alignment.LOSSES.values():
+        candidates = start.clone().requires_grad_()
+        loss(anchors, candidates, 0.2).backward()
+        gradients.append(candidates.grad.flatten())
+    assert F.cosine_similarity(*gradients, dim=0) > 0.99
+
+
+def test_alignment_brings_matched_pairs_together_and_moves_semantics_only_if_told(toy):
+    torch.manual_seed(0)
+    table = torch.randn(toy.n_items + 1, 12)
+    loop = config.LoopConfig(learning_rate=0.01, batch_size=64, epochs=60, evaluations=1, patience=60)
+    cf = config.CollabConfig(dim=8)
+    for move in (True, False):
+        settings = config.AlignmentConfig(hidden=16, semantics_move=move, loop=loop, weight=1.0)
+        aligned, _, _ = alignment.align(cf, settings, toy, table)
+        projected = aligned.head(aligned.vectors.items[1:]).detach().numpy()
+        target = aligned.semantics[1:].numpy()
+        control = metrics.matched_cosine(projected, metrics.shuffled(target, 0))
+        assert metrics.matched_cosine(projected, target) > control + 0.3
+        assert torch.equal(aligned.semantics, table) != move
+
+
+def test_a_repeated_item_is_not_its_own_negative(toy):
+    torch.manual_seed(0)
+    mf = collab.MatrixFactorisation(toy.n_users, toy.n_items, 4)
+    model = alignment.AlignedModel(mf, torch.randn(toy.n_items + 1, 6), config.AlignmentConfig(hidden=8))
+    once = (torch.tensor([1, 2]), torch.tensor([1, 2]), torch.ones(2))
+    twice = (torch.tensor([1, 2, 1, 2]), torch.tensor([1, 2, 1, 2]), torch.ones(4))
+    assert float(model(once)) == pytest.approx(float(model(twice)), abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    "spoil, message",
+    [
+        (lambda t: t.fill_(1.5), "same vector"),
+        (lambda t: t.mul_(4).round_(), "whole numbers"),
+        (lambda t: t[3].fill_(float("nan")), "item 3"),
+        (lambda t: t[2].zero_(), "item 2 and 0 more have no vector"),
+    ],
+)
+def test_semantics_that_cannot_be_are_refused(spoil, message):
+    torch.manual_seed(0)
+    table = torch.randn(6, 4)
+    spoil(table)
+    with pytest.raises(ValueError, match=message):
+        semantics.check(table)
+
+
+def test_semantics_are_the_last_hidden_state_of_the_title(lm):
+    from sellarec_lab import llm
+
+    titles = ["", "Film number 1", "Film number 12"]
+    table = semantics.distil(lm, llm.Encoder(lm.tokenizer, "plain"), titles)
+    ids = torch.tensor([lm.tokenizer("Offer: Film number 12")["input_ids"]])
+    expected = lm.model(input_ids=ids, output_hidden_states=True).hidden_states[-1][0, -1]
+    assert torch.allclose(table[2], expected, atol=1e-5)
+    assert table[0].abs().sum() == 0 and table.dtype == torch.float32
+
+
+@pytest.fixture
+def projector():
+    torch.manual_seed(0)
+    vectors = collab.Vectors(torch.randn(5, 3), torch.randn(7, 3))
+    return HybridProjector(vectors, torch.randn(7, 10), alignment.Head(3, 4, 10))
+
+
+def test_each_kind_goes_through_its_own_path(projector):
+    kinds = torch.tensor([prompts.KINDS.index(k) for k in ("warm", "user", "item", "user")])
+    ids = torch.tensor([2, 1, 6, 4])
+    out = projector(kinds, ids)
+    assert torch.allclose(out[0], projector.warm(projector.semantics.weight[2]))
+    assert torch.allclose(out[1], projector.head(projector.users.weight[1]))
+    assert torch.allclose(out[2], projector.head(projector.items.weight[6]))
+    assert torch.allclose(out[3], projector.head(projector.users.weight[4]))
+
+
+def test_norms_match_the_words(projector):
+    words = 3.0 * F.normalize(torch.randn(50, 10), dim=1)
+    projector.match_norms(words)
+    for index, size in enumerate((5, 7, 7)):
+        ids = torch.arange(1, size)
+        norms = projector(torch.full_like(ids, index), ids).norm(dim=1)
+        assert float(norms.mean()) == pytest.approx(3.0, rel=1e-4)
+
+
+def test_what_trains_is_what_was_chosen(projector):
+    projector.set_trainable(("tables",))
+    assert {n for n, p in projector.named_parameters() if p.requires_grad} == {"users.weight", "items.weight"}

@@ -1,0 +1,161 @@
+import dataclasses
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import peft
+import pytest
+import torch
+from transformers import AutoModelForCausalLM
+
+from sellarec_lab import compare, config, data, llm, sella
+
+
+@pytest.fixture
+def trained(toy_cfg, toy):
+    return sella.train(toy_cfg, toy, "sella")
+
+
+def test_predict_gives_the_rows_and_a_finite_score(trained, toy):
+    out = trained.predict(toy.test)
+    assert out.drop(columns="score").equals(toy.test)
+    assert out["score"].dtype == float and np.isfinite(out["score"]).all()
+    assert out["score"].nunique() > len(out) // 2
+
+
+def test_recommend_equals_scoring_one_by_one_and_leaves_seen_items_out(trained):
+    user = 3
+    top = trained.recommend(user, k=3)
+    unseen = set(range(1, len(trained.memory.titles))) - set(trained.memory.seen[user])
+    scores = {i: trained.score_prompts([trained.prompt(user, i)])[0] for i in unseen}
+    assert top["item_id"].tolist() == sorted(scores, key=lambda i: -scores[i])[:3]
+    assert top["score"].tolist() == pytest.approx([scores[i] for i in top["item_id"]], abs=1e-5)
+    with pytest.raises(KeyError, match="user 999"):
+        trained.recommend(999)
+
+
+def test_explain_shows_the_prompt_that_was_scored(trained, toy):
+    row = toy.test.iloc[0]
+    e = trained.explain(int(row["user_id"]), int(row["item_id"]), list(row["history"]))
+    assert e.score == pytest.approx(trained.predict(toy.test.iloc[:1])["score"].iloc[0], abs=1e-5)
+    assert "".join(e.tokens) == e.prompt.text
+    assert set(e.slots) == set(e.without) == {"user", "item", "warm"}
+    assert e.tokens[e.slots["warm"]] == "<Warm_ID>"
+
+
+def test_save_and_load_give_the_same_scores(trained, toy, tmp_path, lm_folder):
+    trained.save_pretrained(tmp_path / "saved")
+    again = sella.load(tmp_path / "saved")
+    assert np.array_equal(again.predict(toy.test)["score"], trained.predict(toy.test)["score"])
+    assert again.recommend(2)["item_id"].tolist() == trained.recommend(2)["item_id"].tolist()
+    peft.PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(lm_folder), str(tmp_path / "saved" / "adapter"))
+    with pytest.raises(FileNotFoundError, match="sellarec_config"):
+        sella.load(tmp_path)
+
+
+def test_stages_are_kept_and_changed_inputs_make_new_ones(toy_cfg, toy):
+    first = sella.tune(toy_cfg, toy)
+    stamp = (first.folder / "manifest.json").stat().st_mtime_ns
+    assert (sella.tune(toy_cfg, toy).folder / "manifest.json").stat().st_mtime_ns == stamp
+    for field, value in (("seed", 5), ("lora__r", 2), ("prompt__history", 3)):
+        assert not sella.stages._tune_artifact(config.replace(toy_cfg, field, value), toy).finished
+    fewer = dataclasses.replace(toy, train=toy.train.iloc[:-1])
+    assert not sella.stages._tune_artifact(toy_cfg, fewer).finished
+    manifest = json.loads((first.folder / "manifest.json").read_text())
+    assert manifest["inputs"]["data"] == toy.fingerprint and manifest["libraries"]["torch"]
+
+
+def test_stage_three_trains_what_it_says(toy_cfg, toy):
+    before = sella.new_projector(toy_cfg, toy, sella.recipe("collm"), sella.tuned(toy_cfg, toy).word_embeddings)
+    after = sella.inject(toy_cfg, toy, sella.recipe("collm")).projector
+    assert torch.equal(before.users.weight, after.users.weight)
+    assert not torch.equal(before.head[0].weight, after.head[0].weight)
+
+
+def test_the_warm_started_head_is_the_aligned_one(toy_cfg, toy):
+    words = sella.tuned(toy_cfg, toy).word_embeddings
+    warm = sella.new_projector(toy_cfg, toy, sella.recipe("sella"), words)
+    assert torch.equal(warm.head[0].weight, sella.align(toy_cfg, toy).head[0].weight)
+    assert not torch.equal(
+        warm.head[0].weight, sella.new_projector(toy_cfg, toy, sella.recipe("collm"), words).head[0].weight
+    )
+
+
+def test_lora_can_train_jointly_and_is_loaded_again(toy_cfg, toy):
+    cfg = config.replace(toy_cfg, "injection__trainable", ("projector", "lora"))
+    first = sella.train(cfg, toy).predict(toy.test)["score"]
+    second = sella.train(cfg, toy).predict(toy.test)["score"]
+    assert np.array_equal(first, second)
+    stage_one = llm.adapter_parameters(sella.tuned(cfg, toy))
+    joint = llm.adapter_parameters(sella.train(cfg, toy).lm)
+    assert any(not torch.equal(stage_one[n], joint[n]) for n in joint)
+
+
+def test_unknown_recipes_and_fields_are_refused(toy_cfg, toy):
+    with pytest.raises(ValueError, match="known recipes"):
+        sella.train(toy_cfg, toy, "sela")
+    with pytest.raises(ValueError, match="has no field 'epoch'"):
+        config.preset("tiny", tuning__loop__epoch=3)
+    with pytest.raises(ValueError, match="known presets"):
+        config.preset("huge")
+
+
+def test_compare_makes_the_table_and_never_computes_twice(toy_cfg, toy, monkeypatch):
+    models = ["means", "mf", "tallrec"]
+    scored = compare.run(toy_cfg, toy, models)
+    results = compare.table(toy_cfg, toy, scored, samples=50)
+    assert list(results.columns) == ["model", "split", "metric", "value", "low", "high", "seeds", "seconds"]
+    assert set(results["model"]) == set(models)
+    whole = results[(results["split"] == "test") & (results["model"] == "mf") & (results["metric"] == "auc")]
+    assert whole["value"].item() == pytest.approx(
+        compare.metrics.auc(toy.test["label"], sella.train_collab(toy_cfg, toy).predict(toy.test)["score"])
+    )
+    monkeypatch.setattr(compare, "_fresh_scores", lambda *a: pytest.fail("computed again"))
+    compare.run(toy_cfg, toy, models)
+    tests = compare.paired_tests(scored, "mf", samples=50)
+    assert (tests["p_holm"] >= tests["p_value"] - 1e-12).all()
+
+
+_RUN = """
+import dataclasses, sys
+from sellarec_lab import config, data, sella
+bench = data.load("tiny")
+bench = dataclasses.replace(bench, valid=bench.valid.iloc[:300])
+loop = config.LoopConfig(rows=256, batch_size=32, epochs=2, evaluations=1, checkpoint_seconds=0.0)
+cfg = config.preset("fast", artifacts=sys.argv[1], injection__loop=loop)
+scores = sella.train(cfg, bench).predict(bench.test.iloc[:40])["score"]
+print("SCORES", *[repr(float(s)) for s in scores])
+"""
+
+
+def _run(folder: Path) -> subprocess.Popen:
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
+    command = [sys.executable, "-c", _RUN, str(folder)]
+    return subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment, text=True,
+        cwd=Path(__file__).parents[1],
+    )  # fmt: skip
+
+
+def _scores(text: str) -> list[str]:
+    return next(line for line in text.splitlines() if line.startswith("SCORES")).split()[1:]
+
+
+@pytest.mark.slow
+def test_a_run_killed_in_stage_three_resumes_to_the_same_scores(tmp_path):
+    whole = _run(tmp_path / "whole").communicate(timeout=280)[0]
+    killed = _run(tmp_path / "killed")
+    while not list((tmp_path / "killed").glob("fast/injection/*/checkpoint.safetensors")):
+        assert killed.poll() is None, "the run ended before it could be killed"
+    killed.send_signal(signal.SIGKILL)
+    killed.wait()
+    assert not list((tmp_path / "killed").glob("fast/injection/*/manifest.json"))
+    assert _scores(_run(tmp_path / "killed").communicate(timeout=280)[0]) == _scores(whole)
+
+
+def test_the_embedded_world_is_the_default(toy):
+    assert data.load("tiny").truth is not None and toy.truth is None

@@ -1,0 +1,434 @@
+"""Views: what is drawn is what was given; bad shapes are loud; html is escaped; maps are cached."""
+
+import sys
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+import pytest
+
+from sellarec_lab import data as rooms
+from sellarec_lab import prompts, views
+from sellarec_lab.training import History
+from sellarec_lab.views import maps, style
+
+# ------------------------------------------------------------------------------------- fixtures
+
+
+def history(metrics: bool = True) -> History:
+    records = [{"step": s, "epoch": 0, "loss": 1 / s, "learning_rate": 0.1, "seconds": 1.0} for s in range(1, 7)]
+    if not metrics:
+        return History(records)
+    for step, auc in ((2, 0.6), (4, 0.7), (6, 0.65)):
+        records[step - 1] |= {"auc": auc, "uauc": auc - 0.05}
+    return History(records, best=0.7, best_step=4)
+
+
+def world():
+    """Three users, two films, one day apart; the last film and the last user are cold."""
+    rows = pd.DataFrame(
+        {
+            "user_id": [1, 1, 2, 2, 3, 3],
+            "item_id": [1, 2, 1, 2, 2, 3],
+            "label": [1, 0, 1, 1, 0, 1],
+            "timestamp": [0, 86_400, 172_800, 259_200, 345_600, 432_000],
+            "split": ["train"] * 4 + ["valid", "test"],
+        }
+    )
+    items = pd.DataFrame({"item_id": [1, 2, 3], "title": ["A", "B", "C"]})
+    return rooms.from_frames(rows, items, name="mini", split="split")
+
+
+def results() -> pd.DataFrame:
+    values = {"text": 0.6, "oracle": 0.9, "sella": 0.8}
+    rows = [
+        {"model": m, "split": "test", "metric": "auc", "value": v, "low": v - 0.02, "high": v + 0.03}
+        for m, v in values.items()
+    ]
+    return pd.DataFrame([*rows, rows[0] | {"metric": "uauc", "value": 0.55}, rows[0] | {"split": "valid"}])
+
+
+def scored(n: int = 200, seed: int = 0) -> tuple[pd.DataFrame, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    truth = rng.random(n)
+    frame = pd.DataFrame({"label": (rng.random(n) < truth).astype(int), "score": np.log(truth / (1 - truth))})
+    return frame, truth
+
+
+def explanation(title: str = "Night", **changes) -> SimpleNamespace:
+    """What `Recommender.explain` returns, by hand: the view needs no model."""
+    slots = ("user", "item")
+    prompt = prompts.build(prompts.TEMPLATES["tiny"], ["", title], user_id=3, item_id=1, history=(), slots=slots)
+    made = {
+        "prompt": prompt,
+        "tokens": ["Taste", ":", "<User_ID>", "\n", title, "<Item_ID>", "?"],
+        "slots": {"user": 2, "item": 5},
+        "score": 1.5,
+        "probability": 0.8176,
+        "without": {"user": 1.0, "item": 2.25},
+    }
+    return SimpleNamespace(**(made | changes))
+
+
+def named(figure: go.Figure, name: str):
+    found = [trace for trace in figure.data if trace.name == name]
+    assert found, [trace.name for trace in figure.data]
+    return found[0]
+
+
+def cloud(n: int, d: int = 4, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).normal(size=(n, d))
+
+
+# ------------------------------------------------------------------------------------- training
+
+
+def test_training_curves_show_the_records_and_mark_the_best():
+    figure = views.training_curves({"tuning": history(), "pre-training": history(metrics=False)})
+    loss = named(figure, "loss as logged")
+    assert list(loss.x) == [1, 2, 3, 4, 5, 6]
+    assert list(loss.y) == pytest.approx([1 / s for s in range(1, 7)])
+    assert list(named(figure, "validation AUC").x) == [2, 4, 6]
+    assert list(named(figure, "validation AUC").y) == [0.6, 0.7, 0.65]
+    assert list(named(figure, "validation UAUC").y) == pytest.approx([0.55, 0.65, 0.6])
+    stars = [t for t in figure.data if t.name == "best"]
+    assert len(stars) == 1 and (stars[0].x[0], stars[0].y[0]) == (4, 0.7)
+    assert "not validated" in [a.text for a in figure.layout.annotations]
+
+
+@pytest.mark.parametrize("stages", [1, 4, 5, 9])
+def test_every_stage_gets_its_panel(stages):
+    figure = views.training_curves({f"stage {i}": history() for i in range(stages)})
+    assert sum(t.name == "validation AUC" for t in figure.data) == stages
+    assert len({t.yaxis for t in figure.data}) == 2 * stages
+    assert sum(bool(t.showlegend) for t in figure.data if t.name == "validation AUC") == 1
+
+
+def test_a_history_without_records_is_refused():
+    with pytest.raises(ValueError, match="'tuning' holds no record"):
+        views.training_curves({"tuning": History()})
+    with pytest.raises(ValueError, match="empty"):
+        views.training_curves({})
+
+
+# ------------------------------------------------------------------------------------- maps
+
+
+def test_pca_of_points_on_a_line():
+    steps = np.array([-3.0, -1.0, 0.0, 4.0])
+    direction = np.array([2.0, 1.0, 2.0]) / 3
+    made = maps.pca(5 + steps[:, None] * direction)
+    np.testing.assert_allclose(np.abs(made.xy[:, 0]), np.abs(steps), atol=1e-12)
+    np.testing.assert_allclose(made.xy[:, 1], 0, atol=1e-12)
+    assert made.variance == pytest.approx((1, 0))
+
+
+def test_pca_of_one_row_or_one_column_has_two_coordinates():
+    assert maps.pca(np.ones((1, 5))).xy.tolist() == [[0, 0]]
+    np.testing.assert_allclose(np.abs(maps.pca(np.array([[1.0], [3.0]])).xy), [[1, 0], [1, 0]], atol=1e-12)
+
+
+def test_map_draws_the_groups_at_known_places():
+    """Directions on an arc around the x-axis: PCA's axes are sine and centred cosine, whatever the lengths."""
+    angle = np.linspace(-0.5, 0.5, 5)
+    arc = np.c_[np.cos(angle), np.sin(angle)] * np.arange(1, 6)[:, None]
+    figure = views.alignment_map({"words": arc[:2], "item": arc[2:]}, {"item": ["a", "<b>", "c"]}, "pca", cache=None)
+    x = np.concatenate([named(figure, n).x for n in ("words", "item")])
+    y = np.concatenate([named(figure, n).y for n in ("words", "item")])
+    np.testing.assert_allclose(x * np.sign(x[-1]), np.sin(angle), atol=1e-12)
+    np.testing.assert_allclose(np.abs(y), np.abs(np.cos(angle) - np.cos(angle).mean()), atol=1e-12)
+    assert list(named(figure, "item").text) == ["a", "&lt;b&gt;", "c"]
+    assert named(figure, "item").marker.color == views.SLOT_COLOURS["item"]
+
+
+def test_before_and_after_share_one_map():
+    words, before, after = cloud(12), cloud(5, seed=1), cloud(5, seed=2)
+    sides = {"words": words, "items": before}, {"words": words, "items": after}
+    figure = views.alignment_before_after(*sides, method="pca", cache=None)
+    left, right = ([t for t in figure.data if t.name == "words"][i] for i in (0, 1))
+    np.testing.assert_array_equal(left.x, right.x)  # what did not move stands still
+    assert (left.xaxis, right.xaxis) == ("x", "x2")
+    assert [t.showlegend for t in figure.data if t.name == "words"] == [True, False]
+    union = np.concatenate([words, before, after])
+    expected = maps.pca(union / np.linalg.norm(union, axis=1, keepdims=True)).xy
+    moved = [t for t in figure.data if t.name == "items"]
+    np.testing.assert_allclose(np.r_[moved[0].x, moved[1].x], expected[12:, 0], atol=1e-12)
+
+
+def test_the_cache_is_used_and_knows_its_content(tmp_path, monkeypatch):
+    groups = {"a": cloud(6), "b": cloud(6, seed=1)}
+    first = views.alignment_map(groups, method="pca", cache=tmp_path)
+    kept = list(tmp_path.iterdir())
+    assert [p.suffix for p in kept] == [".safetensors"]
+    monkeypatch.setattr(maps, "pca", lambda points: pytest.fail("computed again"))
+    again = views.alignment_map(groups, method="pca", cache=tmp_path)
+    assert again.to_json() == first.to_json()
+    with pytest.raises(pytest.fail.Exception, match="computed again"):
+        views.alignment_map({"a": groups["a"] + 1e-9, "b": groups["b"]}, method="pca", cache=tmp_path)
+
+
+def test_umap_is_asked_for_repeatable_cosine(monkeypatch, tmp_path):
+    """The true fit takes half a minute with its import; here a stand-in notes what it was asked."""
+    asked = []
+
+    class Stand:
+        def __init__(self, **settings):
+            asked.append(settings)
+
+        def fit_transform(self, points):
+            return points[:, :2]
+
+    monkeypatch.setitem(sys.modules, "umap", SimpleNamespace(UMAP=Stand))
+    groups = {"a": cloud(8), "b": cloud(4, seed=1)}
+    for seed in (0, 0, 1):
+        views.alignment_map(groups, seed=seed, cache=tmp_path)
+    assert [s["random_state"] for s in asked] == [0, 1]  # the second call came from the cache
+    assert asked[0] == dict(n_neighbors=11, min_dist=0.1, metric="cosine", random_state=0, n_jobs=1)
+    with pytest.raises(ValueError, match=r"at least 10 rows, got an array of shape \(4, 4\)"):
+        views.alignment_map({"b": cloud(4)}, cache=None)
+
+
+@pytest.mark.slow
+def test_true_umap_fits_quietly(recwarn):
+    made = views.coordinates(cloud(40, 8), "umap", seed=3, cache=None)
+    assert made.xy.shape == (40, 2) and np.isfinite(made.xy).all()
+    assert not [w for w in recwarn if "n_jobs" in str(w.message)]
+
+
+def test_umap_is_not_imported_by_the_room():
+    assert "umap" not in vars(maps)
+
+
+def test_mixing_of_islands_and_of_one_cloud():
+    rng = np.random.default_rng(0)
+    east, west = ([s * 10, 0, 0] + 0.1 * rng.normal(size=(30, 3)) for s in (1, -1))
+    assert views.mixing({"east": east, "west": west}).share == 0
+    both = cloud(400, 3)
+    mixed = views.mixing({"a": both[::2], "b": both[1::2]})
+    assert mixed.expected == pytest.approx(200 / 399)
+    assert mixed.share == pytest.approx(mixed.expected, abs=0.05)
+
+
+def test_maps_refuse_what_does_not_fit():
+    with pytest.raises(ValueError, match=r"'b' has shape \(3, 5\), 'a' has shape \(3, 4\)"):
+        views.alignment_map({"a": cloud(3), "b": cloud(3, 5)}, method="pca", cache=None)
+    with pytest.raises(ValueError, match=r"'after: a' has shape \(3, 5\), 'before: a' has shape \(3, 4\)"):
+        views.alignment_before_after({"a": cloud(3)}, {"a": cloud(3, 5)}, method="pca", cache=None)
+    with pytest.raises(ValueError, match=r"hover: 'a' has shape \(1,\), its vectors have shape \(3, 4\)"):
+        views.alignment_map({"a": cloud(3)}, {"a": ["one"]}, method="pca", cache=None)
+    with pytest.raises(ValueError, match="row 0 is all zero"):
+        views.alignment_map({"a": np.zeros((3, 4))}, method="pca", cache=None)
+    with pytest.raises(ValueError, match="unknown method 'tsne'"):
+        views.alignment_map({"a": cloud(3)}, method="tsne", cache=None)
+
+
+# ------------------------------------------------------------------------------------- vectors
+
+
+def test_a_space_aligned_with_itself_against_the_control():
+    table = views.alignment_scores(cloud(200, 16), cloud(200, 16))
+    assert list(table.index) == [
+        "matched cosine", "retrieval@1", "retrieval@10", "linear CKA", "neighbour overlap@10",
+    ]  # fmt: skip
+    assert table["value"].to_numpy() == pytest.approx(1)
+    assert (table["shuffled control"] < 0.3).all()
+    with pytest.raises(ValueError, match=r"\(20, 4\), b has shape \(20, 5\)"):
+        views.alignment_scores(cloud(20, 4), cloud(20, 5))
+
+
+def test_nearest_words_by_hand():
+    words = np.array([[1.0, 0], [0, 2.0], [3.0, 3.0], [-1, 0], [1, 0.1], [0, 0]])
+    vocabulary = ["Ġdark", "funny", "mild", "loud", "x", "unused"]
+    table = views.nearest_words([[5.0, 0], [0, 0.1]], words, vocabulary, k=2)
+    assert table["row"].tolist() == [0, 0, 1, 1]
+    assert table["rank"].tolist() == [1, 2, 1, 2]
+    assert table["word"].tolist() == ["Ġdark", "mild", "funny", "mild"]
+    assert table["cosine"].tolist() == pytest.approx([1, 0.5**0.5, 1, 0.5**0.5])
+    assert views.nearest_words([[5.0, 0]], words, vocabulary, k=2, readable=False)["word"].tolist() == ["Ġdark", "x"]
+    with pytest.raises(ValueError, match=r"vocabulary has shape \(2,\), words have shape \(6, 2\)"):
+        views.nearest_words([[1.0, 0]], words, ["a", "b"])
+    with pytest.raises(ValueError, match=r"'words' has shape \(6, 2\), 'vectors' has shape \(1, 3\)"):
+        views.nearest_words([[1.0, 0, 0]], words, vocabulary)
+    with pytest.raises(ValueError, match="expected 1 to 4"):
+        views.nearest_words([[1.0, 0]], words, vocabulary, k=5)
+
+
+def test_norms_are_lengths_and_widths_may_differ():
+    figure = views.norms({"words": [[3.0, 4.0], [0, 1.0]], "user": [[2.0, 0, 0]]})
+    assert list(named(figure, "words").y) == [5, 1]
+    assert list(named(figure, "user").y) == [2]
+
+
+def test_parameters_add_up():
+    table = views.parameters_table({"backbone": (0, 90), "projector": (10, 10)})
+    assert table.loc["all"].tolist() == [10, 100, 0.1]
+    with pytest.raises(ValueError, match="5 trainable of 4"):
+        views.parameters_table({"head": (5, 4)})
+
+
+# ------------------------------------------------------------------------------------- data
+
+
+def test_timeline_counts_rows_and_cold_share():
+    figure = views.interaction_timeline(world())
+    assert list(named(figure, "train").y) == [1, 1, 1, 1, 0, 0]
+    assert list(named(figure, "test").y) == [0, 0, 0, 0, 0, 1]
+    assert list(named(figure, "cold share").y) == [0, 0, 0, 0, 1, 1]
+
+
+def test_history_lengths_are_shares_of_rows_with_at_least_so_many():
+    train = named(views.history_lengths(world()), "train")
+    assert list(train.x) == [0, 1]
+    assert list(train.y) == [1, 0.5]  # histories of train rows: (), (1,), (), (1,)
+
+
+def test_world_map_counts_every_user_and_item():
+    users, items, likes = views.world_map(world()).data
+    assert (sum(users.y), sum(items.y), sum(likes.y)) == (2, 2, 2)
+    assert list(users.x) == [2]
+
+
+# ------------------------------------------------------------------------------------- results
+
+
+def test_forest_is_ordered_and_shows_the_oracle():
+    figure = views.results_forest(results())
+    points = named(figure, "auc")
+    assert list(points.y) == ["text", "sella", "oracle"]
+    assert list(points.x) == [0.6, 0.8, 0.9]
+    assert list(points.marker.symbol) == ["circle", "circle", "diamond"]
+    assert list(named(figure, "interval of sella").x) == pytest.approx([0.78, 0.83])
+    assert list(named(views.results_forest(results(), "uauc"), "uauc").x) == [0.55]
+
+
+def test_gap_closed_is_a_share_of_the_oracles():
+    bars = views.gap_closed(results()).data[0]
+    assert list(bars.y) == ["text", "sella"]
+    assert list(bars.x) == pytest.approx([0.25, 0.75])
+    assert list(bars.error_x.array) == pytest.approx([0.03 / 0.4] * 2)
+
+
+def test_results_that_cannot_be_drawn_are_refused():
+    with pytest.raises(ValueError, match=r"lacks the columns \['low'\]"):
+        views.results_forest(results().drop(columns="low"))
+    with pytest.raises(ValueError, match="no 'ndcg' on 'test'; they hold auc on test"):
+        views.results_forest(results(), "ndcg")
+    with pytest.raises(ValueError, match=r"more than one row .* \['text'\]"):
+        views.results_forest(pd.concat([results(), results().head(1)]))
+    with pytest.raises(ValueError, match="no model 'oracle'"):
+        views.gap_closed(results().query("model != 'oracle'"))
+
+
+# ------------------------------------------------------------------------------------- scores
+
+
+def test_score_histogram_holds_every_row():
+    frame, _ = scored()
+    figure = views.score_histogram(frame, bins=10)
+    assert [sum(t.y) for t in figure.data] == pytest.approx([1, 1])
+    liked = frame.loc[frame["label"] == 1, "score"]
+    counts, _ = np.histogram(liked, np.histogram_bin_edges(frame["score"], 10))
+    assert list(figure.data[1].y) == pytest.approx(counts / len(liked))
+
+
+def test_calibration_by_hand():
+    frame = pd.DataFrame({"label": [0, 1, 1, 1], "score": [-2.0, -2.0, 2.0, 2.0]})
+    figure = views.calibration(frame, truth=[0.1, 0.2, 0.9, 0.8])
+    observed, true = named(figure, "observed share of likes"), named(figure, "true probability")
+    assert list(observed.x) == pytest.approx([1 / (1 + np.exp(2)), 1 / (1 + np.exp(-2))])
+    assert list(observed.y) == [0.5, 1]
+    assert list(true.y) == pytest.approx([0.15, 0.85])
+    assert list(named(figure, "rows").y) == [2, 2]
+    low = observed.y - observed.error_y.arrayminus
+    high = observed.y + observed.error_y.array
+    assert (low >= 0).all() and (high <= 1 + 1e-12).all()
+
+
+def test_scores_against_the_truth_that_made_them():
+    frame, truth = scored()
+    figure = views.score_against_truth(frame, truth)
+    rows = named(figure, "row")
+    np.testing.assert_allclose(rows.x, truth)
+    np.testing.assert_allclose(rows.y, truth)
+    assert "rank correlation 1.000" in figure.layout.title.text
+    for view in (views.calibration, views.score_against_truth):
+        with pytest.raises(ValueError, match=r"truth has shape \(3,\), scores have shape \(200,\)"):
+            view(frame, truth[:3])
+    with pytest.raises(ValueError, match=r"scored lacks the columns \['score'\]"):
+        views.score_histogram(frame[["label"]])
+    with pytest.raises(ValueError, match="not finite"):
+        views.calibration(frame.assign(score=np.nan))
+
+
+# ------------------------------------------------------------------------------------- prompt
+
+WORD = "display:inline-block;margin:1px;padding:1px 4px;border-radius:4px;white-space:pre;"
+PLAIN = WORD + "background:#F3F3F3;border:1px solid #DDDDDD;color:#222222"
+SNAPSHOT = (
+    f"<span title='position 0' style='{PLAIN}'>Taste</span>"
+    f"<span title='position 1' style='{PLAIN}'>:</span>"
+    f"<span title='position 2: soft token, no word' style='{WORD}background:#0072B2;border:1px solid #0072B2;"
+    "color:#FFFFFF;font-weight:bold'>&lt;User_ID&gt;</span>"
+    f"<span title='position 3' style='{PLAIN}'>↵</span><br>"
+    f"<span title='position 4' style='{PLAIN}'>Night</span>"
+    f"<span title='position 5: soft token, no word' style='{WORD}background:#D55E00;border:1px solid #D55E00;"
+    "color:#FFFFFF;font-weight:bold'>&lt;Item_ID&gt;</span>"
+    f"<span title='position 6' style='{PLAIN}'>?</span>"
+)
+
+
+def test_prompt_tokens_as_they_were():
+    page = views.prompt_tokens(explanation())._repr_html_()
+    assert f"<div>{SNAPSHOT}</div>" in page
+    assert "<b>Yes</b> 0.818" in page and "0.182 <b>No</b>" in page
+    assert "score +1.500 = logit(Yes) − logit(No)" in page
+    assert "7 tokens, 2 of them soft" in page
+
+
+@pytest.mark.parametrize("title", ["<script>alert('1')</script>", "<Item_ID>", "a & b"])
+def test_titles_stay_text(title):
+    page = str(views.prompt_tokens(explanation(title)))
+    assert "<script>" not in page and "<Item_ID>" not in page and " & b" not in page
+    assert page.count("font-weight:bold") == 2  # only positions make a soft token
+    assert "<script>alert" not in views.to_html(views.prompt_tokens(explanation(title)))
+
+
+def test_slots_must_stand_on_tokens():
+    with pytest.raises(ValueError, match="position 7 of 7 tokens"):
+        views.prompt_tokens(explanation(slots={"user": 7}))
+    with pytest.raises(ValueError, match="unknown slot kind 'mood'"):
+        views.prompt_tokens(explanation(slots={"mood": 1}))
+
+
+def test_attribution_is_score_minus_score_without():
+    bars = views.attribution(explanation()).data[0]
+    assert list(bars.x) == [0.5, -0.75]
+    assert list(bars.y) == ["&lt;User_ID&gt;", "&lt;Item_ID&gt;"]
+    assert list(bars.marker.color) == ["#0072B2", "#D55E00"]
+    text_only = views.attribution(explanation(without={}, slots={}))
+    assert text_only.layout.annotations[0].text == "this prompt has no soft token"
+
+
+# ------------------------------------------------------------------------------------- style
+
+
+def test_pages_are_offline(tmp_path):
+    page = views.to_html(views.norms({"a": cloud(3)}), tmp_path / "deep" / "norms.html")
+    assert (tmp_path / "deep" / "norms.html").read_text(encoding="utf-8") == page
+    assert 'src="http' not in page and len(page) > 1_000_000
+
+
+def test_colours_keep_their_kind_and_never_repeat():
+    chosen = style.colours(["items before", "users", "zebra", "items after", "words"])
+    assert (chosen["users"], chosen["items before"]) == (views.SLOT_COLOURS["user"], views.SLOT_COLOURS["item"])
+    assert len(set(chosen.values())) == 5
+
+
+def test_every_figure_wears_the_template():
+    frame, truth = scored()
+    figures = (
+        views.training_curves({"a": history()}), views.norms({"a": cloud(3)}), views.history_lengths(world()),
+        views.results_forest(results()), views.calibration(frame), views.score_against_truth(frame, truth),
+    )  # fmt: skip
+    assert all(figure.layout.template == views.TEMPLATE for figure in figures)
