@@ -1,6 +1,7 @@
 import dataclasses
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -10,7 +11,7 @@ import numpy as np
 import peft
 import pytest
 import torch
-from transformers import AutoModelForCausalLM
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from sellarec_lab import compare, config, data, llm, sella
 
@@ -159,3 +160,25 @@ def test_a_run_killed_in_stage_three_resumes_to_the_same_scores(tmp_path):
 
 def test_the_embedded_world_is_the_default(toy):
     assert data.load("tiny").truth is not None and toy.truth is None
+
+
+@pytest.mark.parametrize("name", ["t4", "paper"])
+def test_the_gpu_presets_run_on_a_small_model_of_their_architecture(name, toy, lm_folder, tmp_path):
+    """The real path of Qwen2: NF4, chat template, gradient checkpointing; only sizes and epochs are cut."""
+    folder = tmp_path / "qwen"
+    shutil.copytree(lm_folder, folder)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    tokenizer.chat_template = (
+        "{% for m in messages %}{{ m['role'] }}: {{ m['content'] }}\n{% endfor %}"
+        "{% if add_generation_prompt %}assistant:\n{% endif %}"
+    )
+    tokenizer.save_pretrained(folder)
+    small = config.LoopConfig(rows=48, batch_size=16, epochs=1, evaluations=1)
+    cfg = config.preset(
+        name, backbone__name=str(folder), artifacts=str(tmp_path), tuning__loop=small, injection__loop=small,
+        collab__loop=small, alignment__loop=small, lora__r=4,
+    )  # fmt: skip
+    model = sella.train(cfg, toy)
+    assert model.lm.template == "chat" and llm.quantised_layers(model.lm.model) == 14
+    assert np.isfinite(model.predict(toy.test)["score"]).all()
+    assert len(model.recommend(1, 2)) == 2

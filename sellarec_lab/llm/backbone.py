@@ -166,8 +166,9 @@ def _pin_layout(model: nn.Module) -> None:
 
 
 def quantised_layers(model: nn.Module) -> int:
-    """How many linear layers truly hold 4-bit weights."""
-    return sum(type(m).__name__ == "Linear4bit" for m in model.modules())
+    """How many linear layers truly hold 4-bit weights. PEFT's wrapper has the same class name, so the package counts."""
+    kinds = (type(module) for module in model.modules())
+    return sum(k.__name__ == "Linear4bit" and k.__module__.startswith("bitsandbytes") for k in kinds)
 
 
 def describe(lm: LanguageModel) -> str:

@@ -32,7 +32,7 @@ class CatalogueCorpus:
     def documents(self, count: int, progress: float) -> list[str]:
         """``count`` texts; ``progress`` in [0, 1] moves the mix from statements to talk."""
         rng = np.random.default_rng([self.seed, int(progress * 1_000_000)])
-        statements = (0.6 - 0.35 * progress) if self.names else 0.0
+        statements = (0.65 - 0.3 * progress) if self.names else 0.0
         talk = statements + (0.25 if self.names else 0.0)
         draws = rng.random(count)
         kinds = np.searchsorted([statements, talk], draws, side="right")
