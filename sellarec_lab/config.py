@@ -96,10 +96,10 @@ class PromptConfig:
 class CollabConfig:
     """Matrix factorisation."""
 
-    dim: int = 32
+    dim: int = 16
     biases: bool = True
     loop: LoopConfig = LoopConfig(
-        learning_rate=1e-2, batch_size=1024, epochs=60, weight_decay=1e-2, schedule="constant", warmup=0.0,
+        learning_rate=1e-2, batch_size=1024, epochs=60, weight_decay=1.0, schedule="constant", warmup=0.0,
         evaluations=1, patience=8,
     )  # fmt: skip
 
@@ -114,7 +114,7 @@ class AlignmentConfig:
     hidden: int = 128  # width of the projector's inner layer
     semantics_move: bool = True  # bidirectional: the semantic table receives gradient too
     loop: LoopConfig = LoopConfig(
-        learning_rate=1e-2, batch_size=1024, epochs=60, weight_decay=1e-2, schedule="constant", warmup=0.0,
+        learning_rate=1e-2, batch_size=1024, epochs=60, weight_decay=1.0, schedule="constant", warmup=0.0,
         evaluations=1, patience=8,
     )  # fmt: skip
 
@@ -184,6 +184,8 @@ _ML1M_CPU = Preset(
         pretraining=MiniLMConfig(hidden_size=128, layers=4, vocabulary=4000, steps=6000, batch_size=32),
     ),
     prompt=PromptConfig(template="tiny", history=8),
+    collab=CollabConfig(loop=_loop(CollabConfig().loop, weight_decay=3.0)),
+    alignment=AlignmentConfig(loop=_loop(AlignmentConfig().loop, weight_decay=3.0)),
 )
 _QWEN_LOOP = LoopConfig(learning_rate=2e-4, batch_size=16, epochs=1, warmup=0.01)
 _T4 = Preset(

@@ -166,7 +166,7 @@ def _pin_layout(model: nn.Module) -> None:
 
 
 def quantised_layers(model: nn.Module) -> int:
-    """How many linear layers truly hold 4-bit weights. PEFT's wrapper has the same class name, so the package counts."""
+    """How many linear layers truly hold 4-bit weights. PEFT's wrapper has the same class name, so look where it is."""
     kinds = (type(module) for module in model.modules())
     return sum(k.__name__ == "Linear4bit" and k.__module__.startswith("bitsandbytes") for k in kinds)
 

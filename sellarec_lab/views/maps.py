@@ -75,7 +75,8 @@ def coordinates(points: np.ndarray, method: str = "umap", seed: int = 0, cache: 
     if method not in METHODS:
         raise ValueError(f"unknown method {method!r}; choose one of {', '.join(METHODS)}")
     points = np.ascontiguousarray(points, dtype=float)
-    path = None if cache is None else runtime.artifacts_folder(cache) / f"{method}-{_key(points, method, seed)}.safetensors"
+    name = f"{method}-{_key(points, method, seed)}.safetensors"
+    path = None if cache is None else runtime.artifacts_folder(cache) / name
     if path is not None and path.is_file():
         tensors, note = runtime.load_tensors(path)
         return Map(tensors["xy"].numpy(), tuple(note["variance"]))
