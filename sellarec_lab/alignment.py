@@ -2,6 +2,8 @@
 
 Loss (arXiv 2504.10107, with the official code's weights): binary cross-entropy on ratings plus a contrastive term
 between the projected item vector and the item's semantic vector. It is bidirectional when the semantic table may move.
+The table moves at a rate of its own and decays towards what the language model said: at the full rate it gives up its
+meaning and lies down on the collaborative vectors, which looks like perfect alignment and is none.
 """
 
 from __future__ import annotations
@@ -61,8 +63,17 @@ class AlignedModel(nn.Module):
         super().__init__()
         self.mf, self.config = mf, config
         self.head = Head(mf.users.weight.shape[1] + 1, config.hidden, semantics.shape[1])
-        self.semantics = Table(semantics)
-        self.semantics.weight.requires_grad_(config.semantics_move)
+        self.register_buffer("said", semantics)  # what the language model said, [n_items + 1, width]
+        self.shift = Table(torch.zeros_like(semantics))  # how far each item has moved from it, in units of the rate
+        self.shift.weight.requires_grad_(config.semantics_move)
+
+    def semantics(self, items: torch.Tensor) -> torch.Tensor:
+        """Semantic vectors of items [B, width]: what the language model said, and where training moved it."""
+        return self.said[items] + self.config.semantics_rate * self.shift(items)
+
+    @torch.no_grad()
+    def semantic_table(self) -> torch.Tensor:
+        return self.said + self.config.semantics_rate * self.shift.weight
 
     def project_items(self, items: torch.Tensor) -> torch.Tensor:
         """Item ids [B] to vectors in the language model's space [B, width]."""
@@ -95,4 +106,4 @@ def align(
         label="alignment", seed=seed, checkpoint=checkpoint,
         validate=lambda: collab.ranking_quality(mf.predict(data.valid)),
     )  # fmt: skip
-    return Aligned(mf.vectors(), model.semantics.weight.detach(), model.head), mf, history
+    return Aligned(mf.vectors(), model.semantic_table(), model.head), mf, history

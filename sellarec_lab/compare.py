@@ -114,9 +114,9 @@ def table(cfg: Preset, data, scored: dict[str, list[pd.DataFrame]], samples: int
     return pd.DataFrame(rows, columns=["model", "split", "metric", "value", "low", "high", "seeds", "seconds"])
 
 
-def paired_tests(scored: dict[str, list[pd.DataFrame]], against: str = "sella", samples: int = 1000) -> pd.DataFrame:
+def paired_tests(scored: dict[str, list[pd.DataFrame]], against: str = "sella", samples: int = 2000) -> pd.DataFrame:
     """``against`` minus every other model, on the same users: ``model, split, metric, difference, low, high, p_value,
-    p_holm, users``. ``p_holm`` is corrected for the number of comparisons (Holm)."""
+    p_holm, users``. ``p_holm`` is corrected for the number of models compared (Holm, within a split and metric)."""
     rows = []
     for name, frames in scored.items():
         if name == against:
@@ -127,7 +127,8 @@ def paired_tests(scored: dict[str, list[pd.DataFrame]], against: str = "sella", 
                 rows.append((name, part, metric, *metrics.paired(ours, [f[mask] for f in frames], metric, samples)))
     names = ["model", "split", "metric", "difference", "low", "high", "p_value", "users"]
     tests = pd.DataFrame(rows, columns=names)
-    tests.insert(7, "p_holm", _holm(tests["p_value"].to_numpy()))
+    corrected = tests.groupby(["split", "metric"])["p_value"].transform(lambda p: _holm(p.to_numpy()))
+    tests.insert(7, "p_holm", corrected)
     return tests
 
 

@@ -96,7 +96,7 @@ class PromptConfig:
 class CollabConfig:
     """Matrix factorisation."""
 
-    dim: int = 16
+    dim: int = 32
     biases: bool = True
     loop: LoopConfig = LoopConfig(
         learning_rate=1e-2, batch_size=1024, epochs=60, weight_decay=1.0, schedule="constant", warmup=0.0,
@@ -109,10 +109,11 @@ class AlignmentConfig:
     """Stage 2b: the collaborative model moves towards the item semantics (papers: section 1.5)."""
 
     temperature: float = 0.2
-    weight: float = 1.0  # of the contrastive term beside the rating term
+    weight: float = 0.1  # of the contrastive term beside the rating term; the paper has 1, valid prefers less
     loss: str = "infonce"  # or "rince", the robust form of the official code
     hidden: int = 128  # width of the projector's inner layer
     semantics_move: bool = True  # bidirectional: the semantic table receives gradient too
+    semantics_rate: float = 0.03  # its learning rate, as a share of the others'
     loop: LoopConfig = LoopConfig(
         learning_rate=1e-2, batch_size=1024, epochs=60, weight_decay=1.0, schedule="constant", warmup=0.0,
         evaluations=1, patience=8,
@@ -127,7 +128,7 @@ class TuningConfig:
     """Stage 1: task tuning on text."""
 
     loss_on: str = "answer"  # or "prompt": the whole text, as the official code does
-    loop: LoopConfig = LoopConfig(learning_rate=1e-3, batch_size=64, epochs=2)
+    loop: LoopConfig = LoopConfig(learning_rate=1e-3, batch_size=64, epochs=1, evaluations=3)
 
     def __post_init__(self):
         _require(self.loss_on in ("answer", "prompt"), f"loss_on is 'answer' or 'prompt', got {self.loss_on!r}")
@@ -184,6 +185,7 @@ _ML1M_CPU = Preset(
         pretraining=MiniLMConfig(hidden_size=128, layers=4, vocabulary=4000, steps=6000, batch_size=32),
     ),
     prompt=PromptConfig(template="tiny", history=8),
+    tuning=TuningConfig(loop=LoopConfig(learning_rate=1e-3, batch_size=64, epochs=2, evaluations=2)),
     collab=CollabConfig(loop=_loop(CollabConfig().loop, weight_decay=3.0)),
     alignment=AlignmentConfig(loop=_loop(AlignmentConfig().loop, weight_decay=3.0)),
 )
@@ -207,7 +209,7 @@ _PAPER = Preset(
     lora=LoraConfig(r=64, alpha=16, dropout=0.05),
     collab=CollabConfig(dim=256, biases=False, loop=_loop(CollabConfig().loop, epochs=3000, patience=50)),
     tuning=TuningConfig(loop=LoopConfig(learning_rate=8e-5, batch_size=128, epochs=1, warmup=0.01)),
-    alignment=AlignmentConfig(hidden=1024, loop=_loop(AlignmentConfig().loop, epochs=3000, patience=50)),
+    alignment=AlignmentConfig(weight=1.0, hidden=1024, loop=_loop(AlignmentConfig().loop, epochs=3000, patience=50)),
     injection=InjectionConfig(loop=LoopConfig(learning_rate=2e-4, batch_size=300, epochs=1, warmup=0.0)),
 )
 PRESETS = {p.name: p for p in (_TINY, _FAST, _ML1M_CPU, _T4, _PAPER)}

@@ -55,6 +55,15 @@ class HybridProjector(nn.Module):
         return self.warm(self.semantics(ids))
 
     @torch.no_grad()
+    def start_warm_at_identity(self) -> None:
+        """Let `<Warm_ID>` start as the semantic vector itself: it lives in the language model's space already.
+
+        The paper starts this map at random.
+        """
+        nn.init.eye_(self.warm.weight)
+        nn.init.zeros_(self.warm.bias)
+
+    @torch.no_grad()
     def match_norms(self, words: torch.Tensor) -> None:
         """Scale every kind so that its mean norm is that of the word embeddings [V, width]."""
         target = words.norm(dim=1).mean()

@@ -43,11 +43,13 @@ class Template:
     system: str = ""
     answers: tuple[str, str] = ("Yes", "No")  # first the answer that means "like"
     joiner: str = ", "
+    describe: str = "Offer: {title}"  # the text whose last hidden state stands for an item (stage 2a)
 
 
 TEMPLATES = {
     "tiny": Template(  # the mini-LLM's words carry their leading space, so no space stands before a slot
         ("Favourites: {history}. ", "Taste:{user}. ", "Offer: {title}", "{item}", "{warm}", "?"),
+        describe="Marks of {title}:",
     ),
     "paper": Template(
         (
@@ -63,6 +65,7 @@ TEMPLATES = {
             "candidate? Answer with one word, Yes or No."
         ),
         joiner="; ",
+        describe="Movie: {title}",
     ),
 }
 

@@ -15,27 +15,47 @@ from sellarec_lab.prompts import Prompt, Text
 
 @torch.no_grad()
 def distil(
-    lm: llm.LanguageModel, encoder: llm.Encoder, titles: list[str], lead: str = "Offer: ", batch_size: int = 256
+    lm: llm.LanguageModel,
+    encoder: llm.Encoder,
+    titles: list[str],
+    describe: str = "Movie: {title}",
+    batch_size: int = 256,
 ) -> torch.Tensor:
     """Item vectors [n_items + 1, width], float32, row 0 zero.
 
     Args:
         titles: title by item id; ``titles[0]`` is the padding item's empty title.
-        lead: the words before the title.
+        describe: the prompt, with ``{title}`` where the title goes.
 
     Raises:
         ValueError: see `check`.
     """
     lm.model.eval()
-    prompts = [Prompt((Text(lead), Text(title, "title", i)), "", ("Yes", "No"), 0, i) for i, title in enumerate(titles)]
+    before, _, after = describe.partition("{title}")
     plain = llm.Encoder(encoder.tokenizer, "plain")
-    encoded = plain.encode_many(prompts[1:])
+    encoded = plain.encode_many(
+        [
+            Prompt((Text(before), Text(title, "title", i), Text(after)), "", ("Yes", "No"), 0, i)
+            for i, title in enumerate(titles[1:], start=1)
+        ]
+    )
     out = torch.zeros(len(titles), lm.width)
     for start in tqdm(range(0, len(encoded), batch_size), desc="distilling", unit="batch", leave=False, delay=2):
         batch = plain.collate(encoded[start : start + batch_size]).to(lm.device)
         out[1 + start : 1 + start + len(batch.ids)] = llm.last_hidden(lm, batch, None).float().cpu()
     check(out)
     return out
+
+
+def centre(vectors: torch.Tensor) -> torch.Tensor:
+    """The table without what all items have in common, scaled to a mean norm of 1; row 0 stays zero.
+
+    Hidden states of one language model share a large common part, so raw cosines are all near 1 and a contrastive
+    loss finds nothing to contrast. (The paper does not speak of it.)
+    """
+    out = vectors - vectors[1:].mean(dim=0)
+    out[0] = 0.0
+    return out / out[1:].norm(dim=1).mean()
 
 
 def check(vectors: torch.Tensor) -> None:

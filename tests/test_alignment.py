@@ -77,8 +77,8 @@ def test_semantics_are_the_last_hidden_state_of_the_title(lm):
     from sellarec_lab import llm
 
     titles = ["", "Film number 1", "Film number 12"]
-    table = semantics.distil(lm, llm.Encoder(lm.tokenizer, "plain"), titles)
-    ids = torch.tensor([lm.tokenizer("Offer: Film number 12")["input_ids"]])
+    table = semantics.distil(lm, llm.Encoder(lm.tokenizer, "plain"), titles, "Offer: {title}?")
+    ids = torch.tensor([lm.tokenizer("Offer: Film number 12?")["input_ids"]])
     expected = lm.model(input_ids=ids, output_hidden_states=True).hidden_states[-1][0, -1]
     assert torch.allclose(table[2], expected, atol=1e-5)
     assert table[0].abs().sum() == 0 and table.dtype == torch.float32

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
 import peft
@@ -13,6 +16,14 @@ from sellarec_lab.config import LoraConfig
 from sellarec_lab.llm.backbone import LanguageModel
 from sellarec_lab.llm.encode import Batch
 from sellarec_lab.llm.score import SoftTokens, splice
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """PEFT asks transformers by a name that is about to go; the user can do nothing about it."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*", category=FutureWarning)
+        yield
 
 
 def attach(lm: LanguageModel, config: LoraConfig, gradient_checkpointing: bool = False) -> None:
@@ -30,7 +41,8 @@ def attach(lm: LanguageModel, config: LoraConfig, gradient_checkpointing: bool =
     if gradient_checkpointing:
         lm.model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
         lm.model.enable_input_require_grads()
-    lm.model = peft.get_peft_model(lm.model, settings)
+    with _quiet():
+        lm.model = peft.get_peft_model(lm.model, settings)
 
 
 def adapter_parameters(lm: LanguageModel) -> dict[str, nn.Parameter]:
@@ -54,7 +66,8 @@ def load_adapter(lm: LanguageModel, folder: Path) -> None:
     Raises:
         ValueError: the adapter holds other weights than the model expects.
     """
-    model = peft.PeftModel.from_pretrained(lm.model, str(folder))
+    with _quiet():
+        model = peft.PeftModel.from_pretrained(lm.model, str(folder))
     stored = peft.utils.load_peft_weights(str(folder))
     expected = peft.get_peft_model_state_dict(model)
     if stored.keys() != expected.keys():

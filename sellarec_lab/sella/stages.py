@@ -169,7 +169,8 @@ def distil(cfg: Preset, data) -> torch.Tensor:
     path = artifact.path("semantics.safetensors")
     if not artifact.finished:
         lm = tuned(cfg, data)
-        vectors = semantics.distil(lm, llm.Encoder(lm.tokenizer, lm.template), data.titles)
+        describe = prompts.TEMPLATES[cfg.prompt.template].describe
+        vectors = semantics.distil(lm, llm.Encoder(lm.tokenizer, lm.template), data.titles, describe)
         runtime.save_tensors(path, {"semantics": vectors})
         artifact.finish(**semantics.spread(vectors))
     return runtime.load_tensors(path)[0]["semantics"]
@@ -187,7 +188,8 @@ def align(cfg: Preset, data) -> Aligned:
     artifact = _align_artifact(cfg, data)
     path = artifact.path("aligned.safetensors")
     if not artifact.finished:
-        aligned, _, history = alignment.align(cfg.collab, cfg.alignment, data, distil(cfg, data), cfg.seed)
+        table = semantics.centre(distil(cfg, data))
+        aligned, _, history = alignment.align(cfg.collab, cfg.alignment, data, table, cfg.seed)
         parts = {"users": aligned.vectors.users, "items": aligned.vectors.items, "semantics": aligned.semantics}
         runtime.save_tensors(path, parts | {f"head.{n}": t for n, t in aligned.head.state_dict().items()})
         _finish(artifact, history)
@@ -204,10 +206,12 @@ def new_projector(cfg: Preset, data, recipe: Recipe, words: torch.Tensor) -> Hyb
         aligned = align(cfg, data)
         vectors, table, head = aligned.vectors, aligned.semantics, aligned.head
     else:
-        vectors, table, head = train_collab(cfg, data).vectors(), distil(cfg, data), None
+        vectors, table, head = train_collab(cfg, data).vectors(), semantics.centre(distil(cfg, data)), None
     if head is None or not recipe.warm_start:
         head = Head(vectors.users.shape[1], cfg.alignment.hidden, table.shape[1])
     projector = HybridProjector(vectors, table, head)
+    if recipe.warm_start:
+        projector.start_warm_at_identity()
     if cfg.injection.norm == "words":
         projector.match_norms(words)
     return projector

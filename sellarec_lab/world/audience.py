@@ -5,8 +5,8 @@ verdict) and a part that they can't (scene). The weights were raised until two s
 of the oracle's gap on valid: a counting model that knows every film's genre, mood and verdict and sees the last ten
 likes (text alone can hardly do better), and plain matrix factorisation. A first world (weights 1.7, 0.8, 1.5, three
 loved genres) was given up because the counting model closed only a third there, and a second (2.0, 2.0, 2.0) because
-mood, which the mini-LLM knows but does not weigh, outdid genre. A twelfth of the films and an eighth of the users arrive after the training
-period, so both cold cases occur.
+mood, which the mini-LLM knows but does not weigh, outdid genre. A twelfth of the films and an eighth of the users
+arrive after the training period, so both cold cases occur.
 """
 
 from __future__ import annotations
