@@ -138,9 +138,10 @@ class TuningConfig:
 class InjectionConfig:
     """Stage 3: soft tokens enter the prompt."""
 
-    trainable: tuple[str, ...] = ("projector", "tables", "semantics")  # also possible: "lora"
+    # the paper trains the first three; with the adapter joining in, a small model learns to read the tokens far better
+    trainable: tuple[str, ...] = ("projector", "tables", "semantics", "lora")
     norm: str = "words"  # soft tokens start at the norm of real word embeddings; "raw" leaves them
-    loop: LoopConfig = LoopConfig(learning_rate=1e-3, batch_size=64, epochs=2)
+    loop: LoopConfig = LoopConfig(learning_rate=1e-3, batch_size=64, epochs=1, evaluations=3)
 
     def __post_init__(self):
         unknown = set(self.trainable) - {"projector", "tables", "semantics", "lora"}
@@ -172,6 +173,7 @@ _TINY = Preset(name="tiny", dataset="tiny")
 _FAST = dataclasses.replace(  # the same code in seconds, for checks of the code; its numbers mean nothing
     _TINY,
     name="fast",
+    prompt=PromptConfig(history=2),
     collab=CollabConfig(dim=8, loop=_loop(CollabConfig().loop, epochs=6)),
     tuning=TuningConfig(loop=LoopConfig(rows=640, batch_size=64, epochs=1, evaluations=1)),
     alignment=AlignmentConfig(hidden=32, loop=_loop(AlignmentConfig().loop, epochs=6)),
@@ -210,7 +212,10 @@ _PAPER = Preset(
     collab=CollabConfig(dim=256, biases=False, loop=_loop(CollabConfig().loop, epochs=3000, patience=50)),
     tuning=TuningConfig(loop=LoopConfig(learning_rate=8e-5, batch_size=128, epochs=1, warmup=0.01)),
     alignment=AlignmentConfig(weight=1.0, hidden=1024, loop=_loop(AlignmentConfig().loop, epochs=3000, patience=50)),
-    injection=InjectionConfig(loop=LoopConfig(learning_rate=2e-4, batch_size=300, epochs=1, warmup=0.0)),
+    injection=InjectionConfig(
+        trainable=("projector", "tables", "semantics"),
+        loop=LoopConfig(learning_rate=2e-4, batch_size=300, epochs=1, warmup=0.0),
+    ),
 )
 PRESETS = {p.name: p for p in (_TINY, _FAST, _ML1M_CPU, _T4, _PAPER)}
 

@@ -15,7 +15,7 @@ class Recipe:
         tuned: stage 1 has tuned the backbone on the task.
         vectors: where the collaborative tables come from: "mf" (matrix factorisation alone), "aligned" (stage 2b).
         warm_start: the head is the one that alignment trained; otherwise it starts random.
-        trainable: what stage 3 trains; ``None`` takes the preset's ``injection.trainable``.
+        frozen: parts that this method never trains in stage 3, whatever the preset's ``injection.trainable`` says.
         source: paper or reference, and how this recipe departs from it.
     """
 
@@ -24,7 +24,7 @@ class Recipe:
     tuned: bool = True
     vectors: str = "mf"
     warm_start: bool = False
-    trainable: tuple[str, ...] | None = None
+    frozen: tuple[str, ...] = ()
     source: str = ""
 
 
@@ -36,8 +36,8 @@ RECIPES = {
         "LLM tuned on text (TALLRec)", source="TALLRec, arXiv 2305.00447: LoRA on text prompts; here it is stage 1"
     ),
     "collm": Recipe(
-        "CoLLM-like", ("user", "item"), trainable=("projector",),
-        source="CoLLM-MF, arXiv 2310.19488: frozen MF vectors, random projector, LoRA frozen in the second stage",
+        "CoLLM-like", ("user", "item"), frozen=("tables", "semantics"),
+        source="CoLLM-MF, arXiv 2310.19488: frozen MF vectors, random projector; LoRA as the preset says (paper: frozen)",
     ),
     "sella": Recipe(
         "SeLLa-Rec", ("user", "item", "warm"), vectors="aligned", warm_start=True,

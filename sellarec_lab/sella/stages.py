@@ -247,7 +247,7 @@ def inject(cfg: Preset, data, recipe: Recipe) -> Recommender:
         lm = tuned(cfg, data) if recipe.tuned else load_backbone(cfg, data)
         return Recommender(lm, cfg.backbone, cfg.prompt, recipe, memory)
     artifact = _inject_artifact(cfg, data, recipe)
-    parts = recipe.trainable if recipe.trainable is not None else cfg.injection.trainable
+    parts = tuple(part for part in cfg.injection.trainable if part not in recipe.frozen)
     lm = tuned(cfg, data)
     projector = new_projector(cfg, data, recipe, lm.word_embeddings).to(lm.device)
     if not artifact.finished:
