@@ -37,7 +37,7 @@ RECIPES = {
     ),
     "collm": Recipe(
         "CoLLM-like", ("user", "item"), frozen=("tables", "semantics"),
-        source="CoLLM-MF, arXiv 2310.19488: frozen MF vectors, random projector; LoRA as the preset says (paper: frozen)",
+        source="CoLLM-MF, arXiv 2310.19488: frozen MF vectors, random projector; LoRA as in the preset (paper: frozen)",
     ),
     "sella": Recipe(
         "SeLLa-Rec", ("user", "item", "warm"), vectors="aligned", warm_start=True,
