@@ -141,7 +141,7 @@ class InjectionConfig:
     # the paper trains the first three; with the adapter joining in, a small model learns to read the tokens far better
     trainable: tuple[str, ...] = ("projector", "tables", "semantics", "lora")
     norm: str = "words"  # soft tokens start at the norm of real word embeddings; "raw" leaves them
-    loop: LoopConfig = LoopConfig(learning_rate=1e-3, batch_size=64, epochs=1, evaluations=3)
+    loop: LoopConfig = LoopConfig(learning_rate=2e-3, batch_size=64, epochs=1, evaluations=3)
 
     def __post_init__(self):
         unknown = set(self.trainable) - {"projector", "tables", "semantics", "lora"}

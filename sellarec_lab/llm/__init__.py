@@ -1,5 +1,6 @@
 """The language model: backbone, 4-bit, LoRA, soft tokens in, scores out. The only room that knows transformers."""
 
+from sellarec_lab.llm import _quiet  # noqa: F401
 from sellarec_lab.llm.adapter import (
     AnswerLoss,
     adapter_parameters,

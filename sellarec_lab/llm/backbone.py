@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,8 +17,6 @@ from sellarec_lab.config import BackboneConfig
 from sellarec_lab.runtime import Decision
 
 _HERE = Path(__file__).parent.parent
-# bitsandbytes warns about an optional package of faster CPU kernels; the decisions say what runs
-logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)
 
 
 def embedded_folder() -> Path:
