@@ -7,6 +7,7 @@ all that went into it: changed inputs lead to another folder, so nothing stale i
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import importlib.metadata
 import importlib.util
@@ -14,6 +15,7 @@ import json
 import os
 import platform
 import random
+import subprocess
 import time
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -92,6 +94,17 @@ def versions() -> dict[str, str]:
     return found
 
 
+@functools.cache
+def commit() -> str:
+    """The commit of the checkout that runs, or a word that there is none."""
+    command = ["git", "rev-parse", "--short=12", "HEAD"]
+    try:
+        done = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return "not a checkout"
+    return done.stdout.strip()
+
+
 def write_text(path: Path, text: str) -> None:
     """Write a text file atomically: the old file stays until the new one is whole."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -148,8 +161,11 @@ def describe(cfg: Any) -> str:
 class Artifact:
     """One stage's result on disk, keyed by its inputs; `finished` once its manifest is written (last)."""
 
-    def __init__(self, root: str | Path, preset: str, stage: str, inputs: dict[str, Any]):
+    def __init__(
+        self, root: str | Path, preset: str, stage: str, inputs: dict[str, Any], facts: dict[str, Any] | None = None
+    ):
         self.stage, self.inputs = stage, inputs
+        self.facts = {"preset": preset, **(facts or {})}  # told in the manifest, but no part of the key
         self.key = digest({"stage": stage, **inputs})
         self.folder = artifacts_folder(root) / preset / stage / self.key
         self._started = time.perf_counter()
@@ -170,8 +186,10 @@ class Artifact:
         record = {
             "stage": self.stage,
             "key": self.key,
+            **self.facts,
             "inputs": self.inputs,
             "libraries": versions(),
+            "commit": commit(),
             "seconds": round(time.perf_counter() - self._started, 1),
             **facts,
         }

@@ -68,6 +68,7 @@ def test_stages_are_kept_and_changed_inputs_make_new_ones(toy_cfg, toy):
     assert not sella.stages._tune_artifact(toy_cfg, fewer).finished
     manifest = json.loads((first.folder / "manifest.json").read_text())
     assert manifest["inputs"]["data"] == toy.fingerprint and manifest["libraries"]["torch"]
+    assert {"preset", "backbone", "revision", "commit", "seconds"} <= manifest.keys()
 
 
 def test_stage_three_trains_what_it_says(toy_cfg, toy):

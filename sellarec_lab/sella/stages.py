@@ -28,7 +28,8 @@ class Tokens(NamedTuple):
 
 def _artifact(cfg: Preset, data, stage: str, **inputs) -> Artifact:
     """The artifact of a stage; every key holds the data's hash and the seed."""
-    return Artifact(cfg.artifacts, cfg.name, stage, {"data": data.fingerprint, "seed": cfg.seed, **inputs})
+    facts = {"backbone": cfg.backbone.name, "revision": cfg.backbone.revision}
+    return Artifact(cfg.artifacts, cfg.name, stage, {"data": data.fingerprint, "seed": cfg.seed, **inputs}, facts)
 
 
 def _tree(part) -> dict:
@@ -126,7 +127,7 @@ def tune(cfg: Preset, data) -> Artifact:
         llm.attach(lm, cfg.lora, cfg.backbone.gradient_checkpointing)
         history = _train_on_answers(cfg, data, lm, cfg.tuning, (), None, artifact, "stage 1, task tuning")
         llm.save_adapter(lm, artifact.path("adapter"))
-        _finish(artifact, history)
+        _finish(artifact, history, backbone_commit=getattr(lm.base.config, "_commit_hash", None))
     return artifact
 
 
