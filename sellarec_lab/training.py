@@ -161,8 +161,7 @@ def fit(
     Raises:
         FloatingPointError: the loss is not finite; names the step.
     """
-    mixed = {"float32": "no", "bfloat16": "bf16", "float16": "fp16"}[precision]
-    accelerator = Accelerator(mixed_precision=mixed, cpu=runtime.device().value == "cpu")
+    accelerator = Accelerator(cpu=runtime.device().value == "cpu")  # mixed precision is ours: it differs by stage
     tables = [m for m in module.modules() if isinstance(m, Table) and m.weight.requires_grad]
     own = {id(t.weight) for t in tables}
     trainable = [p for p in module.parameters() if p.requires_grad]
@@ -171,16 +170,18 @@ def fit(
         {"params": [t.weight for t in tables], "weight_decay": 0.0},
     ]
     optimizer = torch.optim.AdamW([g for g in groups if g["params"]], lr=config.learning_rate, betas=(0.9, 0.98))
-    prepared, prepared_optimizer = accelerator.prepare(module, optimizer)
-    loop = _Loop(prepared, module, prepared_optimizer, accelerator, tables, trainable, config, label)
+    prepared = accelerator.prepare_model(module)
+    loop = _Loop(prepared, module, optimizer, accelerator, tables, trainable, config, label, precision)
     runtime.seed_everything(seed)
     return loop.run(batches, validate, monitor, checkpoint, _State(module, optimizer))
 
 
 class _Loop:
-    def __init__(self, prepared, module, optimizer, accelerator, tables, trainable, config, label):
+    def __init__(self, prepared, module, optimizer, accelerator, tables, trainable, config, label, precision):
         self.prepared, self.module, self.optimizer, self.accelerator = prepared, module, optimizer, accelerator
         self.tables, self.trainable, self.config, self.label = tables, trainable, config, label
+        self.precision = getattr(torch, precision)
+        self.scaler = torch.amp.GradScaler(accelerator.device.type, enabled=precision == "float16")
         self.step = self.since_best = 0
         self.history = History()
         self.spent = 0.0
@@ -224,16 +225,19 @@ class _Loop:
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         self.prepared.train()
-        with self.accelerator.autocast():
+        mixed = self.precision is not torch.float32
+        with torch.autocast(self.accelerator.device.type, self.precision, enabled=mixed):
             loss = self.prepared(batch)
         if not torch.isfinite(loss):
             raise FloatingPointError(
                 f"{self.label}: the loss is {loss.item()} at step {self.step}; lower the learning rate "
                 f"(now {rate:g}) or check the input vectors"
             )
-        self.accelerator.backward(loss)
-        self.accelerator.clip_grad_norm_(self.trainable, self.config.max_grad_norm)
-        self.optimizer.step()
+        self.accelerator.backward(self.scaler.scale(loss))
+        self.scaler.unscale_(self.optimizer)
+        torch.nn.utils.clip_grad_norm_(self.trainable, self.config.max_grad_norm)
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
         self.optimizer.zero_grad()
         for table in self.tables:
             table.decay(rate * self.config.weight_decay)
@@ -265,10 +269,12 @@ class _Loop:
             "since_best": self.since_best,
             "seconds": self.spent + seconds,
             "history": self.history.to_json(),
+            "scaler": self.scaler.state_dict(),
         }
         state.save(checkpoint, note)
 
     def _resume(self, note: dict[str, Any]) -> None:
         self.step, self.since_best, self.spent = note["step"], note["since_best"], note["seconds"]
         self.history = History.from_json(note["history"])
+        self.scaler.load_state_dict(note["scaler"])
         tqdm.write(f"{self.label}: resumed at step {self.step}")

@@ -88,6 +88,16 @@ def test_a_loss_that_is_not_finite_names_the_step():
         training.fit(Bad(), batches, LOOP, label="x")
 
 
+def test_stages_of_one_run_may_differ_in_precision():
+    losses = []
+    for precision in ("float32", "bfloat16", "float32"):
+        model = Line()
+        history = training.fit(model, batches, LoopConfig(epochs=1), label="x", precision=precision)
+        losses.append(history.records[-1]["loss"])
+        assert model.weight.dtype == torch.float32
+    assert losses[0] == losses[2] == pytest.approx(losses[1], rel=0.05)
+
+
 def test_table_decays_the_rows_that_were_used_and_no_others():
     table = Table(torch.ones(5, 2))
     table.train()
