@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import torch
 from torch import nn
+from tqdm.auto import tqdm
 
 from sellarec_lab import alignment, collab, config, llm, prompts, runtime, semantics, training
 from sellarec_lab.alignment import Aligned, Head
@@ -261,6 +262,7 @@ def inject(cfg: Preset, data, recipe: Recipe) -> Recommender:
         if "lora" in parts:
             llm.save_adapter(lm, artifact.path("adapter"))
         guard = _guard(tune(cfg, data).manifest["best"], history)
+        tqdm.write(f"{recipe.title}: {guard}")
         _finish(artifact, history, guard=guard)
     projector.load_state_dict(runtime.load_tensors(artifact.path("projector.safetensors"))[0])
     if "lora" in parts:
