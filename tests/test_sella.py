@@ -116,7 +116,7 @@ def test_compare_makes_the_table_and_never_computes_twice(toy_cfg, toy, monkeypa
     assert whole["value"].item() == pytest.approx(
         compare.metrics.auc(toy.test["label"], sella.train_collab(toy_cfg, toy).predict(toy.test)["score"])
     )
-    monkeypatch.setattr(compare, "_fresh_scores", lambda *a: pytest.fail("computed again"))
+    monkeypatch.setattr(compare, "_scorer", lambda *a: pytest.fail("computed again"))
     compare.run(toy_cfg, toy, models)
     tests = compare.paired_tests(scored, "mf", samples=50)
     assert (tests["p_holm"] >= tests["p_value"] - 1e-12).all()

@@ -4,6 +4,7 @@ from sellarec_lab.sella.recipes import RECIPES, Recipe, recipe
 from sellarec_lab.sella.recommender import Explanation, Memory, Recommender, load
 from sellarec_lab.sella.stages import (
     align,
+    collab_artifact,
     distil,
     histories,
     inject,
@@ -17,8 +18,9 @@ from sellarec_lab.sella.stages import (
 )
 
 __all__ = [
-    "RECIPES", "Explanation", "Memory", "Recipe", "Recommender", "align", "distil", "histories", "inject", "load",
-    "load_backbone", "new_projector", "recipe", "stage_artifacts", "tokens", "train", "train_collab", "tune", "tuned",
+    "RECIPES", "Explanation", "Memory", "Recipe", "Recommender", "align", "collab_artifact", "distil", "histories",
+    "inject", "load", "load_backbone", "new_projector", "recipe", "stage_artifacts", "tokens", "train",
+    "train_collab", "tune", "tuned",
 ]  # fmt: skip
 
 

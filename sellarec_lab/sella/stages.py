@@ -147,13 +147,14 @@ def tuned(cfg: Preset, data) -> llm.LanguageModel:
     return lm
 
 
-def _collab_artifact(cfg: Preset, data) -> Artifact:
+def collab_artifact(cfg: Preset, data) -> Artifact:
+    """The artifact of matrix factorisation alone, finished or not."""
     return _artifact(cfg, data, "collab", collab=_tree(cfg.collab))
 
 
 def train_collab(cfg: Preset, data) -> MatrixFactorisation:
     """Matrix factorisation alone: the collaborative baseline, and the vectors of a CoLLM-like recipe."""
-    artifact = _collab_artifact(cfg, data)
+    artifact = collab_artifact(cfg, data)
     path = artifact.path("model.safetensors")
     if not artifact.finished:
         model, history = collab.train_mf(cfg.collab, data, cfg.seed)
@@ -231,7 +232,7 @@ def stage_artifacts(cfg: Preset, data, recipe: Recipe) -> dict[str, Artifact]:
     if recipe.slots:
         found["semantics"] = _artifact(cfg, data, "semantics", tuning=found["tuning"].key)
         aligned = recipe.vectors == "aligned"
-        found |= {"alignment": _align_artifact(cfg, data)} if aligned else {"collab": _collab_artifact(cfg, data)}
+        found |= {"alignment": _align_artifact(cfg, data)} if aligned else {"collab": collab_artifact(cfg, data)}
         found["injection"] = _inject_artifact(cfg, data, recipe)
     return found
 
