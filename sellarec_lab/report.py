@@ -25,7 +25,7 @@ body{font:16px/1.55 system-ui,sans-serif;max-width:1080px;margin:2rem auto;paddi
 table{border-collapse:collapse;font-size:14px;margin:1rem 0}td,th{border-bottom:1px solid #ddd;padding:.3rem .7rem;
 text-align:right}th:first-child,td:first-child{text-align:left}pre{background:#f6f6f6;padding:.6rem;overflow:auto;
 font-size:13px}summary{cursor:pointer;color:#555}section{border-top:3px solid #0072B2;margin-top:3rem}
-nav a{margin-right:1rem}.scroll{overflow-x:auto}
+.anchor-link{display:none}nav a{margin-right:1rem}.scroll{overflow-x:auto}
 """
 
 
