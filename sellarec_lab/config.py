@@ -104,6 +104,49 @@ class CollabConfig:
     )  # fmt: skip
 
 
+_CF_LOOP = CollabConfig().loop
+
+
+@dataclass(frozen=True)
+class LightGCNConfig:
+    """LightGCN (arXiv 2002.02126) on the graph of likes in train."""
+
+    dim: int = 32
+    layers: int = 2
+    loop: LoopConfig = _CF_LOOP
+
+
+@dataclass(frozen=True)
+class SASRecConfig:
+    """SASRec (arXiv 1808.09781), pointwise: the state after the liked items, times the candidate's vector."""
+
+    dim: int = 32
+    layers: int = 2
+    heads: int = 2
+    dropout: float = 0.2
+    history: int = 50  # most recent liked items that are read
+    loop: LoopConfig = _CF_LOOP
+
+
+@dataclass(frozen=True)
+class DINConfig:
+    """Deep Interest Network (arXiv 1706.06978): the liked items, weighted by their bearing on the candidate."""
+
+    dim: int = 32
+    hidden: int = 64
+    dropout: float = 0.2
+    history: int = 50
+    loop: LoopConfig = _CF_LOOP
+
+
+@dataclass(frozen=True)
+class CodesConfig:
+    """Binary codes of users and items, told to the language model as text (BinLLM, arXiv 2406.03210)."""
+
+    bits: int = 16
+    loop: LoopConfig = _CF_LOOP
+
+
 @dataclass(frozen=True)
 class AlignmentConfig:
     """Stage 2b: the collaborative model moves towards the item semantics (papers: section 1.5)."""
@@ -159,6 +202,10 @@ class Preset:
     prompt: PromptConfig = PromptConfig()
     lora: LoraConfig = LoraConfig()
     collab: CollabConfig = CollabConfig()
+    lightgcn: LightGCNConfig = LightGCNConfig()
+    sasrec: SASRecConfig = SASRecConfig()
+    din: DINConfig = DINConfig()
+    codes: CodesConfig = CodesConfig()
     tuning: TuningConfig = TuningConfig()
     alignment: AlignmentConfig = AlignmentConfig()
     injection: InjectionConfig = InjectionConfig()
