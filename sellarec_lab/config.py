@@ -171,7 +171,7 @@ class TuningConfig:
     """Stage 1: task tuning on text."""
 
     loss_on: str = "answer"  # or "prompt": the whole text, as the official code does
-    loop: LoopConfig = LoopConfig(learning_rate=1e-3, batch_size=64, epochs=1, evaluations=3)
+    loop: LoopConfig = LoopConfig(learning_rate=1e-3, batch_size=64, epochs=1, evaluations=2)
 
     def __post_init__(self):
         _require(self.loss_on in ("answer", "prompt"), f"loss_on is 'answer' or 'prompt', got {self.loss_on!r}")
@@ -184,11 +184,14 @@ class InjectionConfig:
     # the paper trains the first three; with the adapter joining in, a small model learns to read the tokens far better
     trainable: tuple[str, ...] = ("projector", "tables", "semantics", "lora")
     norm: str = "words"  # soft tokens start at the norm of real word embeddings; "raw" leaves them
-    loop: LoopConfig = LoopConfig(learning_rate=2e-3, batch_size=64, epochs=1, evaluations=3)
+    loss_on: str = "answer"  # as in stage 1
+    pairwise: float = 0.0  # weight of a within-user pairwise term beside the answer's loss
+    loop: LoopConfig = LoopConfig(learning_rate=2e-3, batch_size=64, epochs=1, evaluations=2)
 
     def __post_init__(self):
         unknown = set(self.trainable) - {"projector", "tables", "semantics", "lora"}
         _require(not unknown, f"injection.trainable: unknown parts {sorted(unknown)}")
+        _require(self.loss_on in ("answer", "prompt"), f"loss_on is 'answer' or 'prompt', got {self.loss_on!r}")
 
 
 @dataclass(frozen=True)
@@ -202,6 +205,7 @@ class Preset:
     prompt: PromptConfig = PromptConfig()
     lora: LoraConfig = LoraConfig()
     collab: CollabConfig = CollabConfig()
+    plain: CollabConfig = CollabConfig(biases=False)  # matrix factorisation as the papers of this family train it
     lightgcn: LightGCNConfig = LightGCNConfig()
     sasrec: SASRecConfig = SASRecConfig()
     din: DINConfig = DINConfig()
@@ -216,7 +220,8 @@ def _loop(base: LoopConfig, **changes: Any) -> LoopConfig:
     return dataclasses.replace(base, **changes)
 
 
-_TINY = Preset(name="tiny", dataset="tiny")
+# no dropout in the adapters of small models: it draws a mask for every layer's input, a fifth of a step
+_TINY = Preset(name="tiny", dataset="tiny", lora=LoraConfig(dropout=0.0))
 _FAST = dataclasses.replace(  # the same code in seconds, for checks of the code; its numbers mean nothing
     _TINY,
     name="fast",
@@ -234,6 +239,7 @@ _ML1M_CPU = Preset(
         pretraining=MiniLMConfig(hidden_size=128, layers=4, vocabulary=4000, steps=6000, batch_size=32),
     ),
     prompt=PromptConfig(template="tiny", history=8),
+    lora=LoraConfig(dropout=0.0),
     tuning=TuningConfig(loop=LoopConfig(learning_rate=1e-3, batch_size=64, epochs=2, evaluations=2)),
     collab=CollabConfig(loop=_loop(CollabConfig().loop, weight_decay=3.0)),
     alignment=AlignmentConfig(loop=_loop(AlignmentConfig().loop, weight_decay=3.0)),

@@ -13,12 +13,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-SHOWN = {"user": "<User_ID>", "item": "<Item_ID>", "warm": "<Warm_ID>"}
+SHOWN = {
+    "user": "<User_ID>",
+    "item": "<Item_ID>",
+    "warm": "<Warm_ID>",
+    "taste": "<Taste_ID>",  # beyond the paper: the mean of what the history's items mean, so that new users have one
+    "prompt": "<Prompt>",  # a learned token that knows neither user nor item (prompt tuning)
+}
 KINDS = tuple(SHOWN)
+COLOURS = {"user": "#0072B2", "item": "#D55E00", "warm": "#009E73", "taste": "#CC79A7", "prompt": "#8A6D00"}
+PROMPT_TOKENS = 8  # how many learned tokens stand in the place of {prompt}
 
 
 class Text(NamedTuple):
-    """A stretch of text. ``role`` is "frame", "history" or "title"; ``item_id`` names the item of a title."""
+    """A stretch of text. ``role`` is "frame", "history", "title" or "code"; ``item_id`` names the item of a title."""
 
     text: str
     role: str = "frame"
@@ -26,10 +34,12 @@ class Text(NamedTuple):
 
 
 class Slot(NamedTuple):
-    """A position filled by a soft token: ``kind`` "user", "item" or "warm", and the id whose vector it holds."""
+    """A position filled by a soft token: ``kind`` (one of `KINDS`) and the id whose vector it holds; a taste token
+    holds the ``items`` whose vectors it averages."""
 
     kind: str
     id: int
+    items: tuple[int, ...] = ()
 
 
 Segment = Text | Slot
@@ -48,13 +58,24 @@ class Template:
 
 TEMPLATES = {
     "tiny": Template(  # the mini-LLM's words carry their leading space, so no space stands before a slot
-        ("Favourites: {history}. ", "Taste:{user}. ", "Offer: {title}", "{item}", "{warm}", "?"),
+        (
+            "{prompt}",
+            "Favourites: {history}. ",
+            "Taste:{user}. ",
+            "History:{taste}. ",
+            "Offer: {title}",
+            "{item}",
+            "{warm}",
+            "?",
+        ),
         describe="Marks of {title}:",
     ),
     "paper": Template(
         (
+            "{prompt}",
             "Favourites: {history}\n",
             "Feature of the user: {user}\n",
+            "Feature of the favourites: {taste}\n",
             "Feature of the candidate: {item}",
             "{warm}",
             "\nCandidate: {title}",
@@ -93,11 +114,10 @@ class Prompt:
         return tuple(s for s in self.segments if isinstance(s, Slot))
 
     def _repr_html_(self) -> str:
-        colours = {"user": "#0072B2", "item": "#D55E00", "warm": "#009E73"}
         parts = [f"<i>{html.escape(self.system)}</i><br>"] if self.system else []
         for s in self.segments:
             if isinstance(s, Slot):
-                parts.append(f"<b style='color:{colours[s.kind]}'>{html.escape(SHOWN[s.kind])}</b>")
+                parts.append(f"<b style='color:{COLOURS[s.kind]}'>{html.escape(SHOWN[s.kind])}</b>")
             else:
                 shown = html.escape(s.text).replace("\n", "<br>")
                 parts.append(f"<u>{shown}</u>" if s.role == "title" else shown)
@@ -112,6 +132,7 @@ def build(
     history: Sequence[int],
     slots: Sequence[str] = (),
     longest: int = 10,
+    codes: tuple[str, str] = ("", ""),
 ) -> Prompt:
     """Fill a template.
 
@@ -121,6 +142,7 @@ def build(
         user_id, item_id: who is asked about what; ``item_id`` must not be 0.
         history: liked items, oldest first; the last ``longest`` are shown.
         slots: kinds of soft tokens that this recipe uses.
+        codes: words that stand where the user's and the item's soft tokens would (binary codes); "" for none.
 
     Raises:
         ValueError: the padding item or an empty title would reach the prompt; an unknown slot kind.
@@ -136,8 +158,13 @@ def build(
     fields: dict[str, list[Segment]] = {
         "history": _joined([Text(titles[i], "history", i) for i in shown], template.joiner),
         "title": [Text(titles[item_id], "title", item_id)],
-        **{kind: [Slot(kind, ids[kind])] if kind in slots else [] for kind in KINDS},
+        **{kind: [Slot(kind, ids[kind])] if kind in slots else [] for kind in ids},
+        "taste": [Slot("taste", user_id, shown)] if "taste" in slots and shown else [],
+        "prompt": [Slot("prompt", i) for i in range(1, PROMPT_TOKENS + 1)] if "prompt" in slots else [],
     }
+    for kind, code in zip(("user", "item"), codes):
+        if code:
+            fields[kind].append(Text(code, "code"))
     segments: list[Segment] = []
     for piece in template.pieces:
         before, brace, rest = piece.partition("{")
@@ -145,6 +172,8 @@ def build(
         if brace and not fields[name]:
             continue
         inner = fields[name] if brace else []
+        if inner and isinstance(inner[0], Text) and inner[0].role == "code" and not before.endswith(" "):
+            before += " "  # a code is a word
         segments += [Text(before), *inner, Text(after)]
     kept = tuple(s for s in segments if not isinstance(s, Text) or s.text)
     return Prompt(kept, template.system, template.answers, user_id, item_id)

@@ -7,6 +7,7 @@ all that went into it: changed inputs lead to another folder, so nothing stale i
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import importlib.metadata
@@ -16,12 +17,16 @@ import os
 import platform
 import random
 import subprocess
+import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
+import psutil
 import torch
+from filelock import FileLock
 from safetensors import safe_open
 from safetensors.torch import save_file
 
@@ -158,8 +163,33 @@ def describe(cfg: Any) -> str:
     return "\n".join(f"{name:<13} {value}" for name, value in lines.items())
 
 
+class PeakMemory:
+    """Watches this process: ``peak`` is its largest resident size in GiB while the block ran."""
+
+    def __enter__(self) -> PeakMemory:
+        self._process, self._over = psutil.Process(), threading.Event()
+        self.peak = self._now()
+        self._watcher = threading.Thread(target=self._watch, daemon=True)
+        self._watcher.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._watcher.join()
+        self.peak = max(self.peak, self._now())
+
+    def _now(self) -> float:
+        return self._process.memory_info().rss / 2**30
+
+    def _watch(self) -> None:
+        while not self._over.wait(0.2):
+            self.peak = max(self.peak, self._now())
+
+
 class Artifact:
     """One stage's result on disk, keyed by its inputs; `finished` once its manifest is written (last)."""
+
+    _open: ClassVar[list[Artifact]] = []  # claimed by this process and not yet finished, outermost first
 
     def __init__(
         self, root: str | Path, preset: str, stage: str, inputs: dict[str, Any], facts: dict[str, Any] | None = None
@@ -168,7 +198,7 @@ class Artifact:
         self.facts = {"preset": preset, **(facts or {})}  # told in the manifest, but no part of the key
         self.key = digest({"stage": stage, **inputs})
         self.folder = artifacts_folder(root) / preset / stage / self.key
-        self._started = time.perf_counter()
+        self._memory = PeakMemory()
 
     @property
     def finished(self) -> bool:
@@ -181,6 +211,31 @@ class Artifact:
     def path(self, name: str) -> Path:
         return self.folder / name
 
+    @contextlib.contextmanager
+    def claim(self) -> Iterator[bool]:
+        """``with artifact.claim() as missing:`` - True if the caller has to make it, and then call `finish`.
+
+        Two processes never make the same artifact: the second waits here, and finds it finished. Time and memory are
+        counted from here; what an inner claim took counts for the inner artifact alone.
+        """
+        if self.finished:
+            yield False
+            return
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(self.folder / ".lock"):
+            if self.finished:
+                yield False
+                return
+            self._started, self._elsewhere = time.perf_counter(), 0.0
+            self._open.append(self)
+            try:
+                with self._memory:
+                    yield True
+            finally:
+                self._open.remove(self)
+                if self._open:
+                    self._open[-1]._elsewhere += time.perf_counter() - self._started
+
     def finish(self, **facts: Any) -> None:
         """Write the manifest: what went in, with which libraries, how long it took, and the caller's facts."""
         record = {
@@ -190,7 +245,8 @@ class Artifact:
             "inputs": self.inputs,
             "libraries": versions(),
             "commit": commit(),
-            "seconds": round(time.perf_counter() - self._started, 1),
+            "seconds": round(time.perf_counter() - self._started - self._elsewhere, 1),
+            "peak_gb": round(self._memory.peak, 2),
             **facts,
         }
         write_text(self.folder / "manifest.json", json.dumps(record, indent=1, default=str))

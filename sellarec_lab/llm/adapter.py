@@ -79,13 +79,22 @@ def load_adapter(lm: LanguageModel, folder: Path) -> None:
 class AnswerLoss(nn.Module):
     """Next-token cross-entropy on the answer (arXiv 2504.10107, stages 1 and 3), or on the whole prompt too.
 
-    Only the position before the answer is projected on the vocabulary, unless the prompt is under the loss.
+    Only the position before the answer is projected on the vocabulary, unless the prompt is under the loss
+    (``whole``). ``pairwise`` is the weight of a second term (BPR, arXiv 1205.2618): within a user, what was liked
+    should score above what was not.
     """
 
-    def __init__(self, lm: LanguageModel, answers: tuple[int, int], soft: nn.Module | None = None, whole: bool = False):
+    def __init__(
+        self,
+        lm: LanguageModel,
+        answers: tuple[int, int],
+        soft: nn.Module | None = None,
+        whole: bool = False,
+        pairwise: float = 0.0,
+    ):
         super().__init__()
         self.model, self.soft = lm.model, soft  # registered, so that their parameters are found
-        self._lm, self._answers, self._whole = lm, answers, whole
+        self._lm, self._answers, self._whole, self._pairwise = lm, answers, whole, pairwise
 
     def forward(self, batch: Batch) -> torch.Tensor:
         batch = batch.to(self._lm.device)
@@ -95,10 +104,23 @@ class AnswerLoss(nn.Module):
         yes, no = self._answers
         answer = torch.where(batch.labels > 0.5, yes, no)
         logits = self._lm.logits(hidden[rows, batch.last])
+        pairs = self._pairwise * pairwise_loss(logits[:, yes] - logits[:, no], batch) if self._pairwise else 0.0
         if not self._whole:
-            return F.cross_entropy(logits, answer)
+            return F.cross_entropy(logits, answer) + pairs
         keep = batch.mask[:, 1:].bool()
         if len(batch.row):  # a soft token has no id to predict
             keep = keep.index_put((batch.row, batch.column - 1), torch.zeros_like(batch.row, dtype=torch.bool))
         prompt = self._lm.logits(hidden[:, :-1][keep])
-        return F.cross_entropy(torch.cat([logits, prompt]), torch.cat([answer, batch.ids[:, 1:][keep]]))
+        return F.cross_entropy(torch.cat([logits, prompt]), torch.cat([answer, batch.ids[:, 1:][keep]])) + pairs
+
+
+def pairwise_loss(scores: torch.Tensor, batch: Batch) -> torch.Tensor:
+    """Mean of -log sigmoid(s_i - s_j) over all pairs of rows of one user with i liked and j not; 0 without pairs.
+
+    ``scores`` are [B].
+    """
+    liked = batch.labels > 0.5
+    pairs = (batch.group[:, None] == batch.group[None, :]) & liked[:, None] & ~liked[None, :]  # [B, B]
+    if not pairs.any():
+        return scores.sum() * 0.0
+    return F.softplus(scores[None, :] - scores[:, None])[pairs].mean()

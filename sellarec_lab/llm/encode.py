@@ -36,7 +36,8 @@ class Batch:
     """Prompts padded on the right to the longest among them.
 
     ``ids`` [B, L], ``mask`` [B, L], ``last`` [B] (position that predicts the answer), and for the S soft tokens in
-    the batch ``row``, ``column``, ``kind`` (index into `prompts.KINDS`), ``id``, all [S]; ``labels`` [B] float.
+    the batch ``row``, ``column``, ``kind`` (index into `prompts.KINDS`), ``id``, all [S], and ``bag`` [S, H] (the items
+    that a taste token averages, 0 where there are fewer); ``labels`` [B] float, ``group`` [B] (whose row it is).
     """
 
     ids: torch.Tensor
@@ -46,7 +47,9 @@ class Batch:
     column: torch.Tensor
     kind: torch.Tensor
     id: torch.Tensor
+    bag: torch.Tensor
     labels: torch.Tensor
+    group: torch.Tensor
 
     def to(self, device: torch.device) -> Batch:
         return Batch(**{name: value.to(device) for name, value in self.__dict__.items()})
@@ -152,7 +155,9 @@ class Encoder:
             raise ValueError(f"answers {prompt.answers} share their first token {shared!r}: choose other answers")
         return found[0], found[1]
 
-    def collate(self, encoded: Sequence[Encoded], labels: Sequence[float] | None = None) -> Batch:
+    def collate(
+        self, encoded: Sequence[Encoded], labels: Sequence[float] | None = None, groups: Sequence[int] | None = None
+    ) -> Batch:
         """Pad to the longest row of this batch (right side) and list the soft tokens."""
         lengths = np.array([len(e.ids) for e in encoded])
         width = int(lengths.max())
@@ -161,9 +166,11 @@ class Encoder:
         ids[filled] = np.concatenate([e.ids for e in encoded])
         slots = [(r, c, KINDS.index(s.kind), s.id) for r, e in enumerate(encoded) for c, s in e.slots]
         row, column, kind, id_ = torch.tensor(slots, dtype=torch.long).reshape(-1, 4).T
+        none = np.zeros(len(encoded), dtype=np.int64)
         return Batch(
             torch.from_numpy(ids), torch.from_numpy(filled.astype(np.int64)), torch.from_numpy(lengths - 1),
-            row, column, kind, id_, torch.tensor(np.zeros(len(encoded)) if labels is None else labels).float(),
+            row, column, kind, id_, _bags([s.items for e in encoded for _, s in e.slots]),
+            torch.tensor(none if labels is None else labels).float(), torch.tensor(none if groups is None else groups),
         )  # fmt: skip
 
     def shown(self, encoded: Encoded) -> list[str]:
@@ -172,6 +179,14 @@ class Encoder:
         for position, slot in encoded.slots:
             words[position] = SHOWN[slot.kind]
         return words
+
+
+def _bags(items: list[tuple[int, ...]]) -> torch.Tensor:
+    """Item ids padded with 0, [S, longest]."""
+    lengths = np.array([len(bag) for bag in items], dtype=int)
+    bags = np.zeros((len(items), lengths.max(initial=0)), dtype=np.int64)
+    bags[np.arange(bags.shape[1])[None, :] < lengths[:, None]] = [i for bag in items for i in bag]
+    return torch.from_numpy(bags)
 
 
 def _span(piece, offsets, positions) -> tuple[int, int]:

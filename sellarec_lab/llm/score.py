@@ -6,13 +6,15 @@ import copy
 from collections.abc import Callable, Sequence
 
 import numpy as np
+import pandas as pd
 import torch
 from tqdm.auto import tqdm
 
 from sellarec_lab.llm.backbone import LanguageModel
 from sellarec_lab.llm.encode import Batch, Encoded, Encoder
 
-SoftTokens = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]  # (kind [S], id [S]) -> vectors [S, width]
+# (kind [S], id [S], bag [S, H]) -> vectors [S, width]
+SoftTokens = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
 
 
 def splice(lm: LanguageModel, batch: Batch, soft: SoftTokens | None) -> torch.Tensor:
@@ -26,7 +28,7 @@ def splice(lm: LanguageModel, batch: Batch, soft: SoftTokens | None) -> torch.Te
         return embeddings
     if soft is None:
         raise ValueError(f"the prompts hold {len(batch.row)} soft tokens, but no projector was given to fill them")
-    vectors = soft(batch.kind, batch.id)
+    vectors = soft(batch.kind, batch.id, batch.bag)
     if vectors.shape != (len(batch.row), lm.width):
         raise ValueError(f"soft tokens have shape {tuple(vectors.shape)}, the batch needs {(len(batch.row), lm.width)}")
     return embeddings.index_put((batch.row, batch.column), vectors.to(embeddings.dtype))
@@ -61,6 +63,20 @@ def shuffled_batches(
     return [batches[i] for i in rng.permutation(len(batches))]
 
 
+def grouped_batches(
+    encoded: Sequence[Encoded], users: Sequence[int], batch_size: int, seed: int, epoch: int, rows: int | None = None
+) -> list[np.ndarray]:
+    """Random batches in which a user's rows come in groups of up to eight, so that pairs within a user are there."""
+    rng = np.random.default_rng([seed, epoch])
+    order = rng.permutation(len(encoded))[:rows]
+    table = pd.DataFrame({"row": order, "user": np.asarray(users)[order]})
+    group = table.groupby("user").cumcount() // 8
+    chunk = table["user"].astype(str) + "/" + group.astype(str)
+    place = chunk.map(dict(zip(chunk.unique(), rng.permutation(chunk.nunique()))))
+    order = table["row"].to_numpy()[np.argsort(place, kind="stable")]
+    return [order[i : i + batch_size] for i in range(0, len(order), batch_size)]
+
+
 @torch.no_grad()
 def score(
     lm: LanguageModel,
@@ -80,8 +96,7 @@ def score(
     out = np.empty(len(encoded), dtype=np.float32)
     for rows in tqdm(by_length(encoded, batch_size), desc=label, unit="batch", leave=False, delay=2):
         batch = encoder.collate([encoded[i] for i in rows]).to(lm.device)
-        both = lm.answer_logits(last_hidden(lm, batch, soft), answers)
-        out[rows] = (both[:, 0] - both[:, 1]).cpu().numpy()
+        out[rows] = _difference(lm, last_hidden(lm, batch, soft), answers)
     if not np.isfinite(out).all():
         bad = int(np.sum(~np.isfinite(out)))
         raise FloatingPointError(f"{bad} of {len(out)} scores are not finite; set dtype='float32'")
@@ -118,9 +133,14 @@ def score_shared(
         hidden = lm.hidden(
             splice(lm, batch, soft), torch.cat([ones, batch.mask], dim=1), past_key_values=cache, use_cache=True
         )
-        both = lm.answer_logits(hidden[torch.arange(len(rows), device=device), batch.last], answers)
-        out[rows] = (both[:, 0] - both[:, 1]).cpu().numpy()
+        out[rows] = _difference(lm, hidden[torch.arange(len(rows), device=device), batch.last], answers)
     return out
+
+
+def _difference(lm: LanguageModel, hidden: torch.Tensor, answers: tuple[int, int]) -> np.ndarray:
+    """logit(Yes) - logit(No) of hidden states [B, width], float32 [B]."""
+    both = lm.answer_logits(hidden, answers)
+    return (both[:, 0] - both[:, 1]).cpu().numpy()
 
 
 def _shared_length(encoded: Sequence[Encoded]) -> int:

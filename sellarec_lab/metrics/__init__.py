@@ -12,31 +12,47 @@ from sellarec_lab.metrics.alignment import (
     shuffled,
 )
 from sellarec_lab.metrics.ranking import (
+    Calibration,
     auc,
+    calibrate,
     expected_calibration_error,
     gap_closed,
     log_loss,
+    probabilities,
     scorable_users,
     uauc,
     user_auc,
 )
-from sellarec_lab.metrics.uncertainty import Interval, Paired, interval, paired
+from sellarec_lab.metrics.released import Replay, replay
+from sellarec_lab.metrics.uncertainty import Interval, Paired, detectable, interval, paired
+from sellarec_lab.metrics.within import full_ranking, mean_average_precision, ndcg, user_map, user_ndcg
 
 __all__ = [
+    "Calibration",
     "Interval",
     "Paired",
+    "Replay",
     "auc",
+    "calibrate",
+    "detectable",
     "expected_calibration_error",
+    "full_ranking",
     "gap_closed",
     "interval",
     "linear_cka",
     "log_loss",
     "matched_cosine",
+    "mean_average_precision",
+    "ndcg",
     "neighbour_overlap",
     "paired",
+    "probabilities",
+    "replay",
     "retrieval_at",
     "scorable_users",
     "shuffled",
     "uauc",
     "user_auc",
+    "user_map",
+    "user_ndcg",
 ]

@@ -1,10 +1,20 @@
 """How well scores rank rows, and how well probabilities keep their word."""
 
+from typing import NamedTuple
+
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
-from scipy import stats
+from scipy import special, stats
 from sklearn import metrics as sk
+from sklearn.linear_model import LogisticRegression
+
+
+class Calibration(NamedTuple):
+    """The line that turns a score into a log-odds: slope * score + intercept."""
+
+    slope: float
+    intercept: float
 
 
 def auc(labels: ArrayLike, scores: ArrayLike) -> float:
@@ -73,6 +83,30 @@ def expected_calibration_error(labels: ArrayLike, probabilities: ArrayLike, bins
     slot = np.minimum((probabilities * bins).astype(int), bins - 1)
     gap = np.bincount(slot, weights=labels - probabilities, minlength=bins)
     return float(np.abs(gap).sum() / len(labels))
+
+
+def calibrate(labels: ArrayLike, scores: ArrayLike) -> Calibration:
+    """Logistic regression of labels on scores without penalty (Platt 1999); fit it on rows that are not judged later.
+
+    The fit sees scores minus their median over their interquartile range, so neither unit nor outliers decide how well
+    it converges. If the scores separate the classes, the slope is as large as the solver came, not infinite.
+    ValueError as in `auc`, and on infinite scores.
+    """
+    labels, scores = checked(labels, scores)
+    if len(np.unique(labels)) < 2:
+        raise ValueError(f"calibration needs both classes, got {labels.sum()} positive of {len(labels)} rows")
+    if not np.isfinite(scores).all():
+        raise ValueError(f"{(~np.isfinite(scores)).sum()} of {len(scores)} scores are infinite")
+    middle = np.median(scores)
+    width = stats.iqr(scores) or scores.std() or 1.0  # most scores equal; all scores equal
+    fit = LogisticRegression(C=np.inf, tol=1e-8, max_iter=1000).fit((scores - middle)[:, None] / width, labels)
+    slope = float(fit.coef_[0, 0] / width)
+    return Calibration(slope, float(fit.intercept_[0] - slope * middle))
+
+
+def probabilities(scores: ArrayLike, calibration: Calibration) -> np.ndarray:
+    """P(like) of scores [n] by the line of `calibrate`, [n]."""
+    return special.expit(calibration.slope * np.asarray(scores, dtype=float) + calibration.intercept)
 
 
 def checked(labels: ArrayLike, scores: ArrayLike, probability: bool = False) -> tuple:

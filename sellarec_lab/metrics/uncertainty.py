@@ -13,8 +13,16 @@ from numpy.typing import ArrayLike
 from scipy import stats
 
 from sellarec_lab.metrics.ranking import auc, checked, uauc, user_auc
+from sellarec_lab.metrics.within import mean_average_precision, ndcg, user_map, user_ndcg
 
 Statistic = Callable[[np.ndarray], np.ndarray]
+
+# Metrics that are a mean over users: the mean, the table of users, and its column.
+_OVER_USERS = {
+    "uauc": (uauc, user_auc, "auc"),
+    "ndcg": (ndcg, user_ndcg, "ndcg"),
+    "map": (mean_average_precision, user_map, "map"),
+}
 
 _CELLS = 2_000_000  # most weights held at once: 16 MB
 
@@ -47,7 +55,7 @@ def interval(
     seed: int = 0,
     level: float = 0.95,
 ) -> Interval:
-    """Percentile bootstrap of ``"auc"`` or ``"uauc"`` over users drawn with replacement.
+    """Percentile bootstrap of ``"auc"``, ``"uauc"``, ``"ndcg"`` or ``"map"`` over users drawn with replacement.
 
     A frame has user_id, label, score. Several frames are the same rows scored by runs with other seeds: the value is
     the mean over runs, and every draw of users is applied to all of them. A draw without both classes is left out.
@@ -69,7 +77,7 @@ def paired(
     """Metric of a minus metric of b, both seeing the same draws of users; several frames as in `interval`.
 
     ``p_value``: two-sided share of draws on the other side of zero for ``"auc"``; paired t-test on
-    per-user AUC for ``"uauc"``. ``users``: how many users the comparison rests on. The frames may be
+    per-user values for the others. ``users``: how many users the comparison rests on. The frames may be
     in different order; ValueError if they do not hold the same (user_id, item_id, label) rows.
     """
     runs_a, runs_b = ([_same_rows(_runs(frames_a)[0], f)[1] for f in _runs(side)] for side in (frames_a, frames_b))
@@ -82,8 +90,20 @@ def paired(
     low, high = _bounds(differences, level)
     if metric == "auc":
         return Paired(value, low, high, _sign_p_value(differences), len(users.categories))
-    a, b = (_mean_user_auc(runs) for runs in (runs_a, runs_b))
+    a, b = (_mean_per_user(runs, metric) for runs in (runs_a, runs_b))
     return Paired(value, low, high, _t_test_p_value(a, b), len(a))
+
+
+def detectable(paired: Paired, power: float = 0.8, alpha: float = 0.05) -> float:
+    """Smallest true difference that a two-sided test at ``alpha`` finds with probability ``power``, in metric units.
+
+    (z(1 − alpha / 2) + z(power)) · SE; the SE is half the width of the comparison's interval over 1.96, so that
+    interval must be at the level 0.95. ValueError unless power and alpha lie between 0 and 1.
+    """
+    if not (0 < power < 1 and 0 < alpha < 1):
+        raise ValueError(f"power is {power} and alpha is {alpha}, expected numbers between 0 and 1")
+    error = (paired.high - paired.low) / 2 / stats.norm.ppf(0.975)
+    return float((stats.norm.ppf(1 - alpha / 2) + stats.norm.ppf(power)) * error)
 
 
 def _runs(frames: pd.DataFrame | Sequence[pd.DataFrame]) -> list[pd.DataFrame]:
@@ -96,8 +116,14 @@ def _mean_over_runs(runs: list[pd.DataFrame], users: pd.Categorical, metric: str
     return np.concatenate([np.mean([statistic(counts) for statistic in statistics], axis=0) for counts in draws])
 
 
-def _mean_user_auc(runs: list[pd.DataFrame]) -> pd.Series:
-    return sum(user_auc(f["user_id"], f["label"], f["score"])["auc"] for f in runs) / len(runs)
+def _mean_per_user(runs: list[pd.DataFrame], metric: str) -> pd.Series:
+    return sum(_per_user(frame, metric) for frame in runs) / len(runs)
+
+
+def _per_user(frame: pd.DataFrame, metric: str) -> pd.Series:
+    """The metric of every user who has both classes."""
+    _, table, column = _OVER_USERS[metric]
+    return table(frame["user_id"], frame["label"], frame["score"])[column]
 
 
 def _users(frame: pd.DataFrame) -> pd.Categorical:
@@ -116,17 +142,16 @@ def _require(frame: pd.DataFrame, columns: list[str]) -> None:
 def _value(frame: pd.DataFrame, metric: str) -> float:
     if metric == "auc":
         return auc(frame["label"], frame["score"])
-    if metric == "uauc":
-        return uauc(frame["user_id"], frame["label"], frame["score"])
-    raise ValueError(f"metric is {metric!r}, expected 'auc' or 'uauc'")
+    if metric in _OVER_USERS:
+        return _OVER_USERS[metric][0](frame["user_id"], frame["label"], frame["score"])
+    raise ValueError(f"metric is {metric!r}, expected one of {['auc', *_OVER_USERS]}")
 
 
 def _statistic(frame: pd.DataFrame, users: pd.Categorical, metric: str) -> Statistic:
     """A function from draws [S, n_users] (how often each user was drawn) to values [S]."""
     if metric == "auc":
         return _weighted_auc(frame["label"], frame["score"], users.codes)
-    table = user_auc(frame["user_id"], frame["label"], frame["score"])["auc"]
-    per_user = table.reindex(users.categories).to_numpy()  # [n_users], NaN if not scorable
+    per_user = _per_user(frame, metric).reindex(users.categories).to_numpy()  # [n_users], NaN if not scorable
     scorable = ~np.isnan(per_user)
     return lambda counts: _ratio(counts[:, scorable] @ per_user[scorable], counts[:, scorable].sum(1))
 

@@ -1,9 +1,11 @@
 """SeLLa-Rec: task tuning, distillation, alignment, injection; and its relatives as recipes of the same machine."""
 
+from sellarec_lab.sella.answers import tokens
 from sellarec_lab.sella.recipes import RECIPES, Recipe, recipe
-from sellarec_lab.sella.recommender import Explanation, Memory, Recommender, load
+from sellarec_lab.sella.recommender import Codes, Explanation, Memory, Recommender, load
 from sellarec_lab.sella.stages import (
     align,
+    aligned_model,
     collab_artifact,
     distil,
     histories,
@@ -11,16 +13,15 @@ from sellarec_lab.sella.stages import (
     load_backbone,
     new_projector,
     stage_artifacts,
-    tokens,
     train_collab,
     tune,
     tuned,
 )
 
 __all__ = [
-    "RECIPES", "Explanation", "Memory", "Recipe", "Recommender", "align", "collab_artifact", "distil", "histories",
-    "inject", "load", "load_backbone", "new_projector", "recipe", "stage_artifacts", "tokens", "train",
-    "train_collab", "tune", "tuned",
+    "RECIPES", "Codes", "Explanation", "Memory", "Recipe", "Recommender", "align", "aligned_model", "collab_artifact",
+    "distil", "histories", "inject", "load", "load_backbone", "new_projector", "recipe", "stage_artifacts", "tokens",
+    "train", "train_collab", "tune", "tuned",
 ]  # fmt: skip
 
 

@@ -1,8 +1,17 @@
-"""Every pointwise LLM recommender as a recipe of one machine: which slots, what fills them, what was trained."""
+"""Every pointwise LLM recommender as a recipe of one machine: which slots, what fills them, what was trained.
+
+A method, an ablation and an idea beyond the papers differ in a few fields; everything else is shared, so a difference
+between two rows of a table is the difference between two recipes.
+"""
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
+from typing import Any
+
+from sellarec_lab import config
+from sellarec_lab.config import Preset
 
 
 @dataclass(frozen=True)
@@ -15,7 +24,10 @@ class Recipe:
         tuned: stage 1 has tuned the backbone on the task.
         vectors: where the collaborative tables come from: "mf" (matrix factorisation alone), "aligned" (stage 2b).
         warm_start: the head is the one that alignment trained; otherwise it starts random.
+        codes: the prompt tells binary codes of user and item as text.
         frozen: parts that this method never trains in stage 3, whatever the preset's ``injection.trainable`` says.
+        changes: settings of the preset that this method has otherwise, as (path, value); see `config.replace`.
+        group: "paper" (a published method), "ablation" (SeLLa-Rec with one thing changed), "beyond" (not published).
         source: paper or reference, and how this recipe departs from it.
     """
 
@@ -24,24 +36,82 @@ class Recipe:
     tuned: bool = True
     vectors: str = "mf"
     warm_start: bool = False
+    codes: bool = False
     frozen: tuple[str, ...] = ()
+    changes: tuple[tuple[str, Any], ...] = ()
+    group: str = "paper"
     source: str = ""
+
+    def applied(self, cfg: Preset) -> Preset:
+        """The preset with this recipe's changes."""
+        for path, value in self.changes:
+            cfg = config.replace(cfg, path, value)
+        return cfg
+
+
+SELLA = Recipe(
+    "SeLLa-Rec", ("user", "item", "warm"), vectors="aligned", warm_start=True,
+    source="SeLLa-Rec, arXiv 2504.10107: aligned vectors, warm-started head, three tokens. Departs: biases in the "
+    "collaborative model, a decaying semantic table, the adapter trains on in stage 3 (each has its ablation)",
+)  # fmt: skip
+
+
+def _ablation(title: str, **fields: Any) -> Recipe:
+    return dataclasses.replace(SELLA, title=f"SeLLa-Rec, {title}", group="ablation", source="", **fields)
+
+
+def _beyond(title: str, source: str, **fields: Any) -> Recipe:
+    return dataclasses.replace(SELLA, title=f"SeLLa-Rec + {title}", group="beyond", source=source, **fields)
 
 
 RECIPES = {
     "zero-shot": Recipe(
         "LLM without tuning", tuned=False, source="in-context judgement (ICL row of arXiv 2310.19488): no task tuning"
     ),
+    "soft-prompt": Recipe(
+        "LLM with a soft prompt", ("prompt",), tuned=False, frozen=("tables", "semantics", "lora"),
+        source="prompt tuning, arXiv 2104.08691: eight learned vectors before the text, the backbone untouched",
+    ),
     "tallrec": Recipe(
         "LLM tuned on text (TALLRec)", source="TALLRec, arXiv 2305.00447: LoRA on text prompts; here it is stage 1"
     ),
-    "collm": Recipe(
-        "CoLLM-like", ("user", "item"), frozen=("tables", "semantics"),
-        source="CoLLM-MF, arXiv 2310.19488: frozen MF vectors, random projector; LoRA as in the preset (paper: frozen)",
+    "binllm": Recipe(
+        "BinLLM-like", codes=True, frozen=("projector", "tables", "semantics"),
+        source="BinLLM, arXiv 2406.03210: learned binary codes as text, the adapter trained on after stage 1. Departs: "
+        "codes in groups of four bits, biases beside the codes' product; an unseen user or item has no code",
     ),
-    "sella": Recipe(
-        "SeLLa-Rec", ("user", "item", "warm"), vectors="aligned", warm_start=True,
-        source="SeLLa-Rec, arXiv 2504.10107: aligned vectors, warm-started head, three tokens",
+    "collm": Recipe(
+        "CoLLM-like, frozen CF", ("user", "item"), frozen=("tables", "semantics"),
+        source="CoLLM-MF, arXiv 2310.19488: frozen MF vectors, random projector. Departs: MF has biases, the adapter "
+        "trains as in the preset (paper: frozen)",
+    ),
+    "collm-joint": Recipe(
+        "CoLLM-like, tuned CF", ("user", "item"), frozen=("semantics",),
+        source="CoLLM-MF with the CF model tuned in stage 3 from its trained state (T1 of arXiv 2310.19488, Table V)",
+    ),
+    "sella": SELLA,
+    "sella-no-alignment": _ablation("no alignment", vectors="mf", warm_start=False),
+    "sella-random-projector": _ablation("random projector", warm_start=False),
+    "sella-no-warm": _ablation("no <Warm_ID>", slots=("user", "item")),
+    "sella-no-ids": _ablation("no <User_ID>, <Item_ID>", slots=("warm",)),
+    "sella-frozen-semantics": _ablation(
+        "frozen semantics", frozen=("semantics",), changes=(("alignment__semantics_move", False),)
+    ),
+    "sella-frozen-tables": _ablation("frozen CF tables", frozen=("tables",)),
+    "sella-frozen-lora": _ablation("frozen adapter", frozen=("lora",)),
+    "sella-no-bias": _ablation("CF without biases", changes=(("collab__biases", False),)),
+    "sella-rince": _ablation("robust InfoNCE", changes=(("alignment__loss", "rince"),)),
+    "sella-whole-loss": _ablation(
+        "loss on the whole prompt", changes=(("tuning__loss_on", "prompt"), ("injection__loss_on", "prompt"))
+    ),
+    "sella-full-precision": _ablation("full precision", changes=(("backbone__quantisation", "none"),)),
+    "sella-taste": _beyond(
+        "<Taste_ID>", "the mean of what the history's items mean, as a fourth token: unseen users have one too",
+        slots=("user", "taste", "item", "warm"),
+    ),
+    "sella-pairwise": _beyond(
+        "pairwise loss", "BPR (arXiv 1205.2618) within a user on logit(Yes) - logit(No), beside the answer's loss",
+        changes=(("injection__pairwise", 0.5),),
     ),
 }  # fmt: skip
 

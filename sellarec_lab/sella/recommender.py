@@ -11,13 +11,30 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from sellarec_lab import llm, prompts, runtime
+from sellarec_lab import collab, llm, prompts, runtime
 from sellarec_lab.alignment import Head
 from sellarec_lab.collab import Vectors
 from sellarec_lab.config import BackboneConfig, PromptConfig
-from sellarec_lab.projector import HybridProjector
+from sellarec_lab.projector import HybridProjector, SoftPrompt
 from sellarec_lab.prompts import TEMPLATES, Prompt
 from sellarec_lab.sella.recipes import Recipe
+
+
+@dataclass(frozen=True)
+class Codes:
+    """Binary codes as text, by user id and by item id; "" for one that training never saw."""
+
+    users: list[str]
+    items: list[str]
+
+    @classmethod
+    def of_model(cls, model) -> Codes:
+        """From a trained code model (`collab.train` with a `CodesConfig`)."""
+        codes = model.codes()
+        return cls([collab.as_text(row) for row in codes.users], [collab.as_text(row) for row in codes.items])
+
+    def of(self, user_id: int, item_id: int) -> tuple[str, str]:
+        return self.users[user_id], self.items[item_id]
 
 
 @dataclass(frozen=True)
@@ -29,14 +46,15 @@ class Memory:
     external: list[str]
     liked: dict[int, list[int]]
     seen: dict[int, list[int]]
+    codes: Codes | None = None
 
     @classmethod
-    def of(cls, data) -> Memory:
+    def of(cls, data, codes: Codes | None = None) -> Memory:
         """From `Interactions`: all splits, since asking for a recommendation happens after the last row."""
         rows = pd.concat([data.train, data.valid, data.test]).sort_index()
         liked = rows[rows["label"] == 1].groupby("user_id")["item_id"].agg(list).to_dict()
         seen = rows.groupby("user_id")["item_id"].agg(list).to_dict()
-        return cls(list(data.titles), ["", *data.items["external_id"].astype(str)], liked, seen)
+        return cls(list(data.titles), ["", *data.items["external_id"].astype(str)], liked, seen, codes)
 
 
 @dataclass(frozen=True)
@@ -70,7 +88,7 @@ class Recommender:
         prompt: PromptConfig,
         recipe: Recipe,
         memory: Memory,
-        projector: HybridProjector | None = None,
+        projector: HybridProjector | SoftPrompt | None = None,
     ):
         self.lm, self.backbone, self.prompt_config, self.recipe = lm, backbone, prompt, recipe
         self.memory, self.projector = memory, projector
@@ -83,6 +101,7 @@ class Recommender:
         return prompts.build(
             TEMPLATES[self.prompt_config.template], self.memory.titles, user_id, item_id,
             [i for i in known if i != item_id], self.recipe.slots, self.prompt_config.history,
+            self.memory.codes.of(user_id, item_id) if self.memory.codes else ("", ""),
         )  # fmt: skip
 
     def prompts(self, frame: pd.DataFrame) -> list[Prompt]:
@@ -110,12 +129,16 @@ class Recommender:
             raise KeyError(f"user {user_id} is not in the data; known ids run from {low} to {high}")
         seen = set(self.memory.seen[user_id])
         items = [i for i in range(1, len(self.memory.titles)) if i not in seen]
-        encoded = self.encoder.encode_many([self.prompt(user_id, i) for i in items])
-        scores = llm.score_shared(self.lm, self.encoder, encoded, self.answers, self._soft())
+        scores = self.score_items(user_id, items)
         best = np.argsort(-scores, kind="stable")[:k]
         chosen = [items[i] for i in best]
         titles = [self.memory.titles[i] for i in chosen]
         return pd.DataFrame({"item_id": chosen, "title": titles, "score": scores[best].astype(float)})
+
+    def score_items(self, user_id: int, items: list[int], history: list[int] | None = None) -> np.ndarray:
+        """Scores of many items for one user, float32 [n]: the part of the prompt that they share runs once."""
+        encoded = self.encoder.encode_many([self.prompt(user_id, i, history) for i in items])
+        return llm.score_shared(self.lm, self.encoder, encoded, self.answers, self._soft())
 
     def explain(self, user_id: int, item_id: int, history: list[int] | None = None) -> Explanation:
         """Take one prediction apart."""
@@ -176,23 +199,34 @@ def load(folder: str | Path) -> Recommender:
     raw = json.loads((folder / "catalogue.json").read_text(encoding="utf-8"))
     for name in ("liked", "seen"):
         raw[name] = {int(user): items for user, items in raw[name].items()}
+    raw["codes"] = Codes(**raw["codes"]) if raw["codes"] else None
     backbone = settings["backbone"] | {"pretraining": None}
-    recipe = {k: tuple(v) if isinstance(v, list) else v for k, v in settings["recipe"].items()}
+    recipe = Recipe(**{k: _tuples(v) for k, v in settings["recipe"].items()})
     lm = llm.load(BackboneConfig(**backbone))
-    if recipe["tuned"]:
+    if recipe.tuned:
         llm.load_adapter(lm, folder / "adapter")
-    projector = _load_projector(folder / "projector.safetensors", lm) if recipe["slots"] else None
+    projector = _load_projector(folder / "projector.safetensors", lm) if recipe.slots else None
     prompt = PromptConfig(**settings["prompt"])
-    return Recommender(lm, BackboneConfig(**backbone), prompt, Recipe(**recipe), Memory(**raw), projector)
+    return Recommender(lm, BackboneConfig(**backbone), prompt, recipe, Memory(**raw), projector)
 
 
-def _load_projector(path: Path, lm: llm.LanguageModel) -> HybridProjector:
+def _tuples(value):
+    """json has lists only."""
+    return tuple(_tuples(v) for v in value) if isinstance(value, list) else value
+
+
+def _load_projector(path: Path, lm: llm.LanguageModel) -> HybridProjector | SoftPrompt:
     tensors, _ = runtime.load_tensors(path)
-    hidden, d_in = tensors["head.0.weight"].shape
-    width = tensors["warm.weight"].shape[0]
+    learned = tensors.get("prompt.weight")
+    width = len(tensors["warm.weight"]) if learned is None else learned.shape[1]
     if width != lm.width:
         raise ValueError(f"{path}: soft tokens of width {width} for a backbone of width {lm.width}")
-    vectors = Vectors(tensors["users.weight"], tensors["items.weight"])
-    projector = HybridProjector(vectors, tensors["semantics.weight"], Head(d_in, hidden, width))
+    if learned is not None:
+        projector = SoftPrompt(learned, len(learned) - 1)
+    else:
+        hidden, d_in = tensors["head.0.weight"].shape
+        vectors = Vectors(tensors["users.weight"], tensors["items.weight"])
+        head, taste = Head(d_in, hidden, width), "taste.weight" in tensors
+        projector = HybridProjector(vectors, tensors["semantics.weight"], head, taste)
     projector.load_state_dict(tensors)
     return projector.to(lm.device).eval()

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
-from typing import NamedTuple
 
 import torch
 from torch import nn
@@ -13,18 +13,11 @@ from sellarec_lab import alignment, collab, config, llm, prompts, runtime, seman
 from sellarec_lab.alignment import Aligned, Head
 from sellarec_lab.collab import MatrixFactorisation, Vectors
 from sellarec_lab.config import Preset
-from sellarec_lab.projector import HybridProjector
+from sellarec_lab.projector import HybridProjector, SoftPrompt
 from sellarec_lab.runtime import Artifact
+from sellarec_lab.sella.answers import train_on_answers
 from sellarec_lab.sella.recipes import Recipe
-from sellarec_lab.sella.recommender import Memory, Recommender
-
-
-class Tokens(NamedTuple):
-    """A split as model input: encoded prompts and labels, in frame order; the ids of the two answer tokens."""
-
-    encoded: list[llm.Encoded]
-    labels: list[int]
-    answers: tuple[int, int]
+from sellarec_lab.sella.recommender import Codes, Memory, Recommender
 
 
 def _artifact(cfg: Preset, data, stage: str, **inputs) -> Artifact:
@@ -43,7 +36,9 @@ def backbone_folder(cfg: Preset, data) -> Path | None:
         return None
     settings = cfg.backbone.pretraining
     artifact = Artifact(cfg.artifacts, cfg.name, "backbone", {"data": data.fingerprint, "pretraining": _tree(settings)})
-    if not artifact.finished:
+    with artifact.claim() as missing:
+        if not missing:
+            return artifact.path("model")
         corpus = llm.CatalogueCorpus(data.items, data.train, settings.seed)
         history = llm.pretrain(settings, corpus.documents, artifact.path("model"))
         runtime.write_text(artifact.path("history.json"), history.to_json())
@@ -66,54 +61,6 @@ def load_backbone(cfg: Preset, data) -> llm.LanguageModel:
     return llm.load(cfg.backbone, backbone_folder(cfg, data))
 
 
-def tokens(cfg: Preset, data, frame, encoder: llm.Encoder, slots: tuple[str, ...] = ()) -> Tokens:
-    """Prompts of a frame's rows as model input."""
-    template, titles = prompts.TEMPLATES[cfg.prompt.template], data.titles
-    rows = zip(frame["user_id"], frame["item_id"], frame["history"], strict=True)
-    many = [prompts.build(template, titles, u, i, h, slots, cfg.prompt.history) for u, i, h in rows]
-    return Tokens(encoder.encode_many(many), frame["label"].tolist(), encoder.answers(many[0]))
-
-
-def _train_on_answers(
-    cfg: Preset, data, lm, stage: config.TuningConfig | config.InjectionConfig, slots, soft, artifact: Artifact, label
-) -> training.History:
-    """Optimise the answer's likelihood on train, judged on valid: the loop that stages 1 and 3 share."""
-    encoder = llm.Encoder(lm.tokenizer, lm.template)
-    train = tokens(cfg, data, data.train, encoder, slots)
-    valid = tokens(cfg, data, data.valid, encoder, slots)
-    whole = getattr(stage, "loss_on", "answer") == "prompt"
-    objective = llm.AnswerLoss(lm, train.answers, soft, whole)
-
-    def batches(epoch: int) -> list[llm.Batch]:
-        chosen = llm.shuffled_batches(train.encoded, stage.loop.batch_size, cfg.seed, epoch, stage.loop.rows)
-        return _LazyBatches(encoder, train, chosen)
-
-    def validate() -> dict[str, float]:
-        scores = llm.score(lm, encoder, valid.encoded, valid.answers, soft)
-        return collab.ranking_quality(data.valid.assign(score=scores))
-
-    return training.fit(
-        objective, batches, stage.loop, label=label, seed=cfg.seed, validate=validate,
-        checkpoint=artifact.path("checkpoint.safetensors"), precision=lm.decisions["dtype"].value,
-    )  # fmt: skip
-
-
-class _LazyBatches:
-    """Batches that are padded when they are asked for; an epoch of ready tensors would fill the memory."""
-
-    def __init__(self, encoder: llm.Encoder, rows: Tokens, chosen):
-        self.encoder, self.rows, self.chosen = encoder, rows, chosen
-
-    def __len__(self) -> int:
-        return len(self.chosen)
-
-    def __getitem__(self, index):
-        if isinstance(index, slice):
-            return _LazyBatches(self.encoder, self.rows, self.chosen[index])
-        chosen = self.chosen[index]
-        return self.encoder.collate([self.rows.encoded[i] for i in chosen], [self.rows.labels[i] for i in chosen])
-
-
 def _tune_artifact(cfg: Preset, data) -> Artifact:
     parts = {"prompt": _tree(cfg.prompt), "lora": _tree(cfg.lora), "tuning": _tree(cfg.tuning)}
     return _artifact(cfg, data, "tuning", **_backbone_inputs(cfg, data), **parts)
@@ -122,11 +69,13 @@ def _tune_artifact(cfg: Preset, data) -> Artifact:
 def tune(cfg: Preset, data) -> Artifact:
     """Stage 1: LoRA on text-only prompts. Leaves ``adapter/`` and ``history.json``."""
     artifact = _tune_artifact(cfg, data)
-    if not artifact.finished:
+    with artifact.claim() as missing:
+        if not missing:
+            return artifact
         lm = load_backbone(cfg, data)
         torch.manual_seed(cfg.seed)
         llm.attach(lm, cfg.lora, cfg.backbone.gradient_checkpointing)
-        history = _train_on_answers(cfg, data, lm, cfg.tuning, (), None, artifact, "stage 1, task tuning")
+        history = train_on_answers(cfg, data, lm, cfg.tuning, artifact, "stage 1, task tuning")
         llm.save_adapter(lm, artifact.path("adapter"))
         _finish(artifact, history, backbone_commit=getattr(lm.base.config, "_commit_hash", None))
     return artifact
@@ -147,20 +96,22 @@ def tuned(cfg: Preset, data) -> llm.LanguageModel:
     return lm
 
 
-def collab_artifact(cfg: Preset, data) -> Artifact:
-    """The artifact of matrix factorisation alone, finished or not."""
-    return _artifact(cfg, data, "collab", collab=_tree(cfg.collab))
+def collab_artifact(cfg: Preset, data, kind: str = "collab") -> Artifact:
+    """The artifact of a collaborative model, finished or not; ``kind`` is the preset's field that describes it."""
+    return _artifact(cfg, data, kind, collab=_tree(getattr(cfg, kind)))
 
 
-def train_collab(cfg: Preset, data) -> MatrixFactorisation:
-    """Matrix factorisation alone: the collaborative baseline, and the vectors of a CoLLM-like recipe."""
-    artifact = collab_artifact(cfg, data)
+def train_collab(cfg: Preset, data, kind: str = "collab") -> nn.Module:
+    """A collaborative model alone: "collab" (matrix factorisation, also the vectors of a CoLLM-like recipe),
+    "lightgcn", "sasrec", "din" or "codes"."""
+    artifact, settings = collab_artifact(cfg, data, kind), getattr(cfg, kind)
     path = artifact.path("model.safetensors")
-    if not artifact.finished:
-        model, history = collab.train_mf(cfg.collab, data, cfg.seed)
-        runtime.save_tensors(path, model.state_dict())
-        _finish(artifact, history)
-    model = MatrixFactorisation(data.n_users, data.n_items, cfg.collab.dim, cfg.collab.biases)
+    with artifact.claim() as missing:
+        if missing:
+            model, history = collab.train(settings, data, cfg.seed)
+            runtime.save_tensors(path, model.state_dict())
+            _finish(artifact, history)
+    model = collab.new(settings, data, cfg.seed)
     model.load_state_dict(runtime.load_tensors(path)[0])
     return model.eval()
 
@@ -170,12 +121,13 @@ def distil(cfg: Preset, data) -> torch.Tensor:
     upstream = _tune_artifact(cfg, data)
     artifact = _artifact(cfg, data, "semantics", tuning=upstream.key)
     path = artifact.path("semantics.safetensors")
-    if not artifact.finished:
-        lm = tuned(cfg, data)
-        describe = prompts.TEMPLATES[cfg.prompt.template].describe
-        vectors = semantics.distil(lm, llm.Encoder(lm.tokenizer, lm.template), data.titles, describe)
-        runtime.save_tensors(path, {"semantics": vectors})
-        artifact.finish(**semantics.spread(vectors))
+    with artifact.claim() as missing:
+        if missing:
+            lm = tuned(cfg, data)
+            describe = prompts.TEMPLATES[cfg.prompt.template].describe
+            vectors = semantics.distil(lm, llm.Encoder(lm.tokenizer, lm.template), data.titles, describe)
+            runtime.save_tensors(path, {"semantics": vectors})
+            artifact.finish(**semantics.spread(vectors))
     return runtime.load_tensors(path)[0]["semantics"]
 
 
@@ -190,21 +142,35 @@ def align(cfg: Preset, data) -> Aligned:
     """Stage 2b: collaborative tables, semantic table and head, aligned."""
     artifact = _align_artifact(cfg, data)
     path = artifact.path("aligned.safetensors")
-    if not artifact.finished:
-        table = semantics.centre(distil(cfg, data))
-        aligned, _, history = alignment.align(cfg.collab, cfg.alignment, data, table, cfg.seed)
-        parts = {"users": aligned.vectors.users, "items": aligned.vectors.items, "semantics": aligned.semantics}
-        runtime.save_tensors(path, parts | {f"head.{n}": t for n, t in aligned.head.state_dict().items()})
-        _finish(artifact, history)
+    with artifact.claim() as missing:
+        if missing:
+            table = semantics.centre(distil(cfg, data))
+            aligned, mf, history = alignment.align(cfg.collab, cfg.alignment, data, table, cfg.seed)
+            parts = {"users": aligned.vectors.users, "items": aligned.vectors.items, "semantics": aligned.semantics}
+            runtime.save_tensors(path, parts | {f"head.{n}": t for n, t in aligned.head.state_dict().items()})
+            runtime.save_tensors(artifact.path("mf.safetensors"), mf.state_dict())
+            _finish(artifact, history)
     tensors, _ = runtime.load_tensors(path)
     head = Head(tensors["users"].shape[1], cfg.alignment.hidden, tensors["semantics"].shape[1])
     head.load_state_dict({n.removeprefix("head."): t for n, t in tensors.items() if n.startswith("head.")})
     return Aligned(Vectors(tensors["users"], tensors["items"]), tensors["semantics"], head)
 
 
-def new_projector(cfg: Preset, data, recipe: Recipe, words: torch.Tensor) -> HybridProjector:
-    """The projector as stage 3 starts it; ``words`` are the backbone's word embeddings [V, width]."""
+def aligned_model(cfg: Preset, data) -> MatrixFactorisation:
+    """The collaborative model that the alignment leaves, as a rating model of its own."""
+    align(cfg, data)
+    model = collab.new(cfg.collab, data, cfg.seed)
+    model.load_state_dict(runtime.load_tensors(_align_artifact(cfg, data).path("mf.safetensors"))[0])
+    return model.eval()
+
+
+def new_projector(cfg: Preset, data, recipe: Recipe, words: torch.Tensor) -> HybridProjector | SoftPrompt:
+    """What fills a recipe's soft tokens, as stage 3 starts it; ``words`` are the backbone's word embeddings
+    [V, width]."""
+    cfg = recipe.applied(cfg)
     torch.manual_seed(cfg.seed)
+    if recipe.slots == ("prompt",):
+        return SoftPrompt(words, prompts.PROMPT_TOKENS)
     if recipe.vectors == "aligned":
         aligned = align(cfg, data)
         vectors, table, head = aligned.vectors, aligned.semantics, aligned.head
@@ -212,27 +178,40 @@ def new_projector(cfg: Preset, data, recipe: Recipe, words: torch.Tensor) -> Hyb
         vectors, table, head = train_collab(cfg, data).vectors(), semantics.centre(distil(cfg, data)), None
     if head is None or not recipe.warm_start:
         head = Head(vectors.users.shape[1], cfg.alignment.hidden, table.shape[1])
-    projector = HybridProjector(vectors, table, head)
+    projector = HybridProjector(vectors, table, head, taste="taste" in recipe.slots)
     if recipe.warm_start:
         projector.start_warm_at_identity()
     if cfg.injection.norm == "words":
-        projector.match_norms(words)
+        projector.match_norms(words, _bags(cfg, data) if projector.taste is not None else None)
     return projector
 
 
+def _bags(cfg: Preset, data, rows: int = 512) -> torch.Tensor:
+    """The histories that prompts of some train rows show, as item ids [rows, H]."""
+    some = data.train[data.train["history"].map(len) > 0].head(rows)
+    lists = [list(h[-cfg.prompt.history :]) for h in some["history"]]
+    return nn.utils.rnn.pad_sequence([torch.tensor(h) for h in lists], batch_first=True)
+
+
 def _inject_artifact(cfg: Preset, data, recipe: Recipe) -> Artifact:
-    upstream = {"tuning": _tune_artifact(cfg, data).key, "collab": _tree(cfg.collab), "alignment": _tree(cfg.alignment)}
-    machine = {k: v for k, v in _tree(recipe).items() if k not in ("title", "source")}
+    upstream = {"collab": _tree(cfg.collab), "alignment": _tree(cfg.alignment), **_backbone_inputs(cfg, data)}
+    upstream |= {"tuning": _tune_artifact(cfg, data).key} if recipe.tuned else {"prompt": _tree(cfg.prompt)}
+    upstream |= {"codes": _tree(cfg.codes)} if recipe.codes else {}
+    machine = {k: v for k, v in _tree(recipe).items() if k not in ("title", "source", "group", "changes")}
     return _artifact(cfg, data, "injection", **upstream, injection=_tree(cfg.injection), recipe=machine)
 
 
 def stage_artifacts(cfg: Preset, data, recipe: Recipe) -> dict[str, Artifact]:
     """The artifacts that a recipe rests on, by stage, in order; whether finished or not."""
+    cfg = recipe.applied(cfg)
     found = {"tuning": _tune_artifact(cfg, data)} if recipe.tuned else {}
-    if recipe.slots:
+    if recipe.codes:
+        found["codes"] = collab_artifact(cfg, data, "codes")
+    if recipe.slots and recipe.slots != ("prompt",):
         found["semantics"] = _artifact(cfg, data, "semantics", tuning=found["tuning"].key)
         aligned = recipe.vectors == "aligned"
         found |= {"alignment": _align_artifact(cfg, data)} if aligned else {"collab": collab_artifact(cfg, data)}
+    if recipe.slots or recipe.codes:
         found["injection"] = _inject_artifact(cfg, data, recipe)
     return found
 
@@ -244,32 +223,49 @@ def histories(cfg: Preset, data, recipe: Recipe) -> dict[str, training.History]:
 
 
 def inject(cfg: Preset, data, recipe: Recipe) -> Recommender:
-    """Stage 3: train what fills the soft tokens; or nothing, for a recipe without slots."""
-    memory = Memory.of(data)
-    if not recipe.slots:
-        lm = tuned(cfg, data) if recipe.tuned else load_backbone(cfg, data)
-        return Recommender(lm, cfg.backbone, cfg.prompt, recipe, memory)
+    """Stage 3: train what fills the soft tokens; or nothing, for a recipe that shows text alone."""
+    cfg = recipe.applied(cfg)
+    codes = Codes.of_model(train_collab(cfg, data, "codes")) if recipe.codes else None
+    memory = Memory.of(data, codes)
+    lm = tuned(cfg, data) if recipe.tuned else load_backbone(cfg, data)
+    folder = backbone_folder(cfg, data)
+    backbone = cfg.backbone if folder is None else dataclasses.replace(cfg.backbone, name=str(folder))
+    if not (recipe.slots or recipe.codes):
+        return Recommender(lm, backbone, cfg.prompt, recipe, memory)
     artifact = _inject_artifact(cfg, data, recipe)
     parts = tuple(part for part in cfg.injection.trainable if part not in recipe.frozen)
-    lm = tuned(cfg, data)
-    projector = new_projector(cfg, data, recipe, lm.word_embeddings).to(lm.device)
-    if not artifact.finished:
-        projector.set_trainable(parts)
-        llm.set_trainable(lm, "lora" in parts)
-        history = _train_on_answers(
-            cfg, data, lm, cfg.injection, recipe.slots, projector, artifact, f"stage 3, {recipe.title}"
-        )
-        runtime.save_tensors(artifact.path("projector.safetensors"), projector.state_dict())
-        if "lora" in parts:
-            llm.save_adapter(lm, artifact.path("adapter"))
-        guard = _guard(tune(cfg, data).manifest["best"], history)
-        tqdm.write(f"{recipe.title}: {guard}")
-        _finish(artifact, history, guard=guard)
-    projector.load_state_dict(runtime.load_tensors(artifact.path("projector.safetensors"))[0])
+    projector = new_projector(cfg, data, recipe, lm.word_embeddings).to(lm.device) if recipe.slots else None
+    with artifact.claim() as missing:
+        if missing:
+            _train_injection(cfg, data, recipe, artifact, lm, projector, codes, parts)
+    if projector is not None:
+        projector.load_state_dict(runtime.load_tensors(artifact.path("projector.safetensors"))[0])
+        freeze(projector)
     if "lora" in parts:
         lm = load_backbone(cfg, data)
         llm.load_adapter(lm, artifact.path("adapter"))
-    return Recommender(lm, cfg.backbone, cfg.prompt, recipe, memory, freeze(projector))
+        llm.set_trainable(lm, False)
+        lm.model.eval()
+    return Recommender(lm, backbone, cfg.prompt, recipe, memory, projector)
+
+
+def _train_injection(cfg: Preset, data, recipe: Recipe, artifact: Artifact, lm, projector, codes, parts) -> None:
+    if projector is not None:
+        projector.set_trainable(parts)
+    if recipe.tuned:
+        llm.set_trainable(lm, "lora" in parts)
+    history = train_on_answers(
+        cfg, data, lm, cfg.injection, artifact, f"stage 3, {recipe.title}", recipe.slots, projector, codes
+    )
+    if projector is not None:
+        runtime.save_tensors(artifact.path("projector.safetensors"), projector.state_dict())
+    if "lora" in parts:
+        llm.save_adapter(lm, artifact.path("adapter"))
+    facts = {}
+    if recipe.tuned:
+        facts["guard"] = _guard(tune(cfg, data).manifest["best"], history)
+        tqdm.write(f"{recipe.title}: {facts['guard']}")
+    _finish(artifact, history, **facts)
 
 
 def freeze(module: nn.Module) -> nn.Module:

@@ -11,13 +11,13 @@ import pandas as pd
 import plotly.graph_objects as go
 from numpy.typing import ArrayLike
 
-from sellarec_lab import runtime
+from sellarec_lab import prompts, runtime
 
 # Okabe & Ito 2008: told apart with every kind of colour vision.
 BLUE, VERMILLION, GREEN, PURPLE = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
 ORANGE, SKY, YELLOW, BLACK, GREY = "#E69F00", "#56B4E9", "#F0E442", "#000000", "#9A9A9A"
 PALETTE = (BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY, BLACK, YELLOW)
-SLOT_COLOURS = {"user": BLUE, "item": VERMILLION, "warm": GREEN}
+SLOT_COLOURS = prompts.COLOURS
 # A group, curve or split with one of these in its name keeps its colour in every figure.
 _OWN = {
     **SLOT_COLOURS, "collab": BLUE, "semantic": GREEN, "word": GREY,

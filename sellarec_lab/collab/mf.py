@@ -1,0 +1,47 @@
+"""Matrix factorisation with user, item and global biases (Koren et al., IEEE Computer 42(8), 2009)."""
+
+from __future__ import annotations
+
+import pandas as pd
+import torch
+from torch import nn
+
+from sellarec_lab.collab.pointwise import Pointwise
+from sellarec_lab.collab.vectors import Vectors, score_pairs
+from sellarec_lab.training import Table
+
+
+class MatrixFactorisation(Pointwise):
+    """logit = p_u . q_i + b_u + b_i + b.
+
+    Factors and bias of an unseen user or item are zero: its score falls back on the other side's bias and the global
+    mean.
+    """
+
+    def __init__(self, n_users: int, n_items: int, dim: int, biases: bool = True, seed: int = 0):
+        super().__init__(n_users, n_items)
+        draw = torch.Generator().manual_seed(seed)
+        self.users = Table(0.1 * torch.randn(n_users + 1, dim, generator=draw))
+        self.items = Table(0.1 * torch.randn(n_items + 1, dim, generator=draw))
+        self.user_bias = Table(torch.zeros(n_users + 1, 1))
+        self.item_bias = Table(torch.zeros(n_items + 1, 1))
+        self.bias = nn.Parameter(torch.zeros(1))
+        for part in (self.user_bias.weight, self.item_bias.weight, self.bias):
+            part.requires_grad_(biases)
+
+    def forward(self, users: torch.Tensor, items: torch.Tensor) -> torch.Tensor:
+        """Ids [B], [B] to logits [B]."""
+        dot = (self.users(users) * self.items(items)).sum(-1)
+        return dot + self.user_bias(users).squeeze(-1) + self.item_bias(items).squeeze(-1) + self.bias
+
+    @torch.no_grad()
+    def vectors(self) -> Vectors:
+        """Factors and bias of users [n_users + 1, dim + 1] and items [n_items + 1, dim + 1]."""
+        users = torch.cat([self.users.weight, self.user_bias.weight], dim=1) * self.seen_users[:, None]
+        items = torch.cat([self.items.weight, self.item_bias.weight], dim=1) * self.seen_items[:, None]
+        return Vectors(users.cpu(), items.cpu())
+
+    @torch.no_grad()
+    def predict(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """The frame's rows with a float ``score`` (a logit); unseen users and items count as average ones."""
+        return score_pairs(self.vectors(), frame, self.bias.detach().cpu())

@@ -1,0 +1,205 @@
+"""From scores to tables: values with intervals, paired tests, costs.
+
+Intervals come from a bootstrap over users; with several seeds a value is the mean over seeds.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+
+from sellarec_lab import metrics
+from sellarec_lab.compare.cells import Scored, artifacts, costs, full_ranking, predictions
+from sellarec_lab.compare.methods import METHODS, TITLES
+from sellarec_lab.config import Preset
+from sellarec_lab.data import warmth
+
+METRICS = ("auc", "uauc")  # in every part of test
+WITHIN = ("ndcg", "map")  # on the whole test split; within a user, as UAUC is
+CALIBRATION = ("log_loss", "ece")  # after a logistic calibration that is fitted on valid, the same for every model
+RANKING = ("hr@5", "hr@10", "ndcg@5", "ndcg@10")
+COLUMNS = ["model", "split", "metric", "value", "low", "high", "seeds", "seconds"]
+
+
+def parts(frame: pd.DataFrame, data=None) -> dict[str, np.ndarray]:
+    """Row masks of the test split and of its warm and cold rows. Warm: user and item both occur in train; with
+    ``data`` also the stricter "warm3": both at least three times. A part without a single user who has both labels
+    can't be ranked and is left out."""
+    warm = frame["is_warm"].to_numpy(dtype=bool)
+    masks = {"test": np.ones(len(frame), dtype=bool), "test-warm": warm, "test-cold": ~warm}
+    if data is not None:
+        often = warmth(data, frame, at_least=3).to_numpy(dtype=bool)
+        masks |= {"test-warm3": often, "test-cold3": ~often}
+    return {name: m for name, m in masks.items() if (frame[m].groupby("user_id")["label"].nunique() == 2).any()}
+
+
+def table(
+    cfg: Preset, data, scored: Mapping[str, Sequence[pd.DataFrame]], samples: int = 1000, rank_users: int = 0
+) -> pd.DataFrame:
+    """The results: ``model, split, metric, value, low, high, seeds, seconds``, one row a model, part and metric.
+
+    ``seconds`` are those of training and scoring, over all seeds. A model that failed with every seed has one row
+    without a value. ``split`` "catalogue-N" is the whole catalogue ranked for N users, with the first seed.
+    """
+    rows = []
+    for name, frames in scored.items():
+        if not frames:
+            rows.append((name, "test", "auc", *[np.nan] * 3, 0, 0.0))
+            continue
+        seeds = _seeds(cfg, name, frames, scored)
+        spent = round(sum(costs(c, data, name)["seconds"] for c in seeds), 1)
+        measured = [*_ranked(frames, data, samples), *_calibrated(seeds, data, name, frames)]
+        if rank_users and not METHODS[name].fuses and name != "oracle":
+            measured += _catalogue(full_ranking(seeds[0], data, name, rank_users), rank_users, samples)
+        rows += [(name, *row, 1 if row[0].startswith("catalogue") else len(frames), spent) for row in measured]
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def _seeds(cfg: Preset, name: str, frames: Sequence[pd.DataFrame], scored: Mapping) -> list[Preset]:
+    """The presets that the frames come from."""
+    failed = {seed for model, seed in getattr(scored, "failures", {}) if model == name}
+    wanted = len(frames) + len(failed)
+    return [dataclasses.replace(cfg, seed=s) for s in range(cfg.seed, cfg.seed + wanted) if s not in failed]
+
+
+def _ranked(frames: Sequence[pd.DataFrame], data, samples: int) -> list[tuple]:
+    rows = []
+    for part, mask in parts(frames[0], data).items():
+        for metric in METRICS if part != "test" else METRICS + WITHIN:
+            rows.append((part, metric, *metrics.interval([f[mask] for f in frames], metric, samples)))
+    return rows
+
+
+def _calibrated(seeds: list[Preset], data, name: str, frames: Sequence[pd.DataFrame]) -> list[tuple]:
+    """Log loss (nats) and expected calibration error, means over seeds, without interval."""
+    found = []
+    for cfg, frame in zip(seeds, frames, strict=True):
+        valid = predictions(cfg, data, name, "valid")
+        p = metrics.probabilities(frame["score"], metrics.calibrate(valid["label"], valid["score"]))
+        labels = frame["label"]
+        found.append((metrics.log_loss(labels, p), metrics.expected_calibration_error(labels, p)))
+    return [("test", m, v, np.nan, np.nan) for m, v in zip(CALIBRATION, np.mean(found, axis=0), strict=True)]
+
+
+def _catalogue(ranking: pd.DataFrame, users: int, samples: int) -> list[tuple]:
+    """Means over users with a bootstrap over them."""
+    draws = np.random.default_rng(0).integers(0, len(ranking), (samples, len(ranking)))
+    means = ranking[list(RANKING)].to_numpy()[draws].mean(axis=1)  # [samples, metrics]
+    low, high = np.quantile(means, [0.025, 0.975], axis=0)
+    values = ranking[list(RANKING)].mean()
+    return [(f"catalogue-{users}", m, values[m], low[i], high[i]) for i, m in enumerate(RANKING)]
+
+
+def paired_tests(
+    scored: Mapping[str, Sequence[pd.DataFrame]], against: str = "sella", samples: int = 1000
+) -> pd.DataFrame:
+    """``against`` minus every other model, on the same users: ``model, split, metric, difference, low, high, p_value,
+    p_holm, users, detectable``.
+
+    ``p_holm`` is corrected for the number of models compared (Holm, within a split and metric). ``detectable`` is the
+    true difference that this comparison would find with 80 % power: anything smaller is beyond this test split.
+
+    Raises:
+        ValueError: ``against`` has no scores.
+    """
+    if not scored.get(against):
+        raise ValueError(f"nothing to compare with: {against!r} has no scores; scored: {', '.join(scored) or 'none'}")
+    rows = []
+    for name, frames in scored.items():
+        if name == against or not frames:
+            continue
+        for part, mask in parts(frames[0]).items():
+            for metric in METRICS:
+                ours = [f[mask] for f in scored[against]]
+                pair = metrics.paired(ours, [f[mask] for f in frames], metric, samples)
+                rows.append((name, part, metric, *pair, metrics.detectable(pair)))
+    names = ["model", "split", "metric", "difference", "low", "high", "p_value", "users", "detectable"]
+    tests = pd.DataFrame(rows, columns=names)
+    corrected = tests.groupby(["split", "metric"])["p_value"].transform(lambda p: _holm(p.to_numpy()))
+    tests.insert(7, "p_holm", corrected)
+    return tests
+
+
+def _holm(p: np.ndarray) -> np.ndarray:
+    """Holm's step-down correction."""
+    order = np.argsort(p)
+    stepped = np.maximum.accumulate(p[order] * (len(p) - np.arange(len(p))))
+    out = np.empty_like(p)
+    out[order] = np.minimum(stepped, 1.0)
+    return out
+
+
+def cells(cfg: Preset, data, scored: Scored) -> pd.DataFrame:
+    """What every cell took: ``model, seed, seconds, peak_gb, distinct_scores, sanity, error``.
+
+    ``sanity`` counts the checks of the battery that a language model's scores passed.
+    """
+    rows = []
+    for name, frames in scored.items():
+        for c in _seeds(cfg, name, frames, scored):
+            note = artifacts(c, data, name)["valid"].manifest
+            passed = f"{len(note['sanity'])} ok" if "sanity" in note else ""
+            row = {"model": name, "seed": c.seed, **costs(c, data, name), "sanity": passed, "error": ""}
+            rows.append(row | {"distinct_scores": predictions(c, data, name)["score"].nunique()})
+    rows += [{"model": model, "seed": seed, "error": error} for (model, seed), error in scored.failures.items()]
+    return pd.DataFrame(rows, columns=["model", "seed", "seconds", "peak_gb", "distinct_scores", "sanity", "error"])
+
+
+class Summary(pd.DataFrame):
+    """The table as people read it; in a notebook the best learned model of every column stands out."""
+
+    @property
+    def _constructor(self) -> Callable[..., pd.DataFrame]:
+        return Summary
+
+    def _repr_html_(self) -> str:
+        def best(column: pd.Series) -> list[str]:
+            values = pd.to_numeric(column.astype(str).str.extract(r"^(-?\d*\.?\d+)")[0], errors="coerce")
+            values[column.index == TITLES["oracle"]] = np.nan
+            smaller = column.name.upper().split()[-1] in ("LOSS", "ECE")
+            top = values.min() if smaller else values.max()
+            skip = column.name in ("seconds", "peak GB")
+            return ["font-weight:bold" if v == top and not skip else "" for v in values]
+
+        plain = pd.DataFrame(self)
+        left = [{"selector": "th.row_heading", "props": "text-align:left;white-space:nowrap"}]
+        return plain.style.apply(best, axis=0).set_table_styles(left).set_na_rep("").to_html()
+
+
+def summary(results: pd.DataFrame, costs: pd.DataFrame | None = None) -> Summary:
+    """One row a model: AUC and UAUC with intervals, warm and cold, what else was measured, and the share of the
+    oracle's gap where there is an oracle. ``costs`` (see `cells`) adds mean seconds and peak memory a seed."""
+    results = results[~results["split"].isin(["test-warm3", "test-cold3"])]
+    text = results.assign(
+        text=[_text(*row) for row in results[["value", "low", "high"]].itertuples(index=False)],
+        column=[_column(s, m) for s, m in zip(results["split"], results["metric"])],
+    )
+    order = list(dict.fromkeys(results["model"]))
+    columns = list(dict.fromkeys(text["column"]))
+    wide = text.pivot(index="model", columns="column", values="text").reindex(index=order, columns=columns)
+    auc = results[(results["split"] == "test") & (results["metric"] == "auc")].set_index("model")["value"]
+    if "oracle" in auc:
+        share = [_share(auc[m], auc["oracle"]) for m in order]
+        wide.insert(1, "oracle gap closed", share)
+    if costs is not None:
+        mean = costs.groupby("model")[["seconds", "peak_gb"]].mean().reindex(order)
+        wide["seconds"], wide["peak GB"] = mean["seconds"].round(0), mean["peak_gb"].round(2)
+    return Summary(wide.rename(index=TITLES).rename_axis(None, axis=1).rename_axis(None))
+
+
+def _text(value: float, low: float, high: float) -> str:
+    if np.isnan(value):
+        return "failed"
+    return f"{value:.4f}" if np.isnan(low) else f"{value:.4f} [{low:.3f}, {high:.3f}]"
+
+
+def _column(split: str, metric: str) -> str:
+    part = {"test": "all", "test-warm": "warm", "test-cold": "cold"}.get(split, split)
+    return metric.upper() if split.startswith("catalogue") else f"{part} {metric.upper().replace('_', ' ')}"
+
+
+def _share(value: float, oracle: float) -> str:
+    return "" if np.isnan(value) else f"{metrics.gap_closed(value, oracle):.0%}"
