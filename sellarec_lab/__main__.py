@@ -1,4 +1,4 @@
-"""Command line, for those without a notebook: ``python -m sellarec_lab run | doctor | world``."""
+"""Command line, for those without a notebook: ``python -m sellarec_lab run | compare | doctor | world``."""
 
 from __future__ import annotations
 
@@ -34,6 +34,30 @@ def _run(args: argparse.Namespace) -> int:
     return 0
 
 
+def _compare(args: argparse.Namespace) -> int:
+    import shlex
+
+    from sellarec_lab import report
+    from sellarec_lab.compare import METHODS, TITLES
+    from sellarec_lab.config import faster, preset
+
+    if args.list:
+        for name, method in METHODS.items():
+            print(f"{name:<24} {method.group:<14} {TITLES[name]}")
+        return 0
+    cfg = preset(args.preset, seed=args.seed, artifacts=args.artifacts)
+    if args.fast:
+        cfg = faster(cfg, f"{cfg.name}-fast")
+        print("--fast: a few rows and epochs, to check that everything runs; the numbers mean nothing")
+    named = args.models.split(",")
+    models = [*dict.fromkeys([*named, args.against])] if named[0] in METHODS else args.models
+    command = "python -m sellarec_lab " + shlex.join(args.typed)
+    results = report.bench(
+        cfg, args.data, models, args.seeds, args.workers, args.rank_users, args.against, command, args.into
+    )
+    return int(results["value"].isna().any())
+
+
 def _doctor(args: argparse.Namespace) -> int:
     import psutil
 
@@ -61,6 +85,20 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--artifacts", default="artifacts")
     run.add_argument("--no-notebooks", dest="notebooks", action="store_false")
     run.set_defaults(do=_run)
+    compare = commands.add_parser("compare", help="every method on one protocol, one table; resumable")
+    compare.add_argument("--preset", default="tiny")
+    compare.add_argument("--data", help="folder or zip of the data set, where it does not ship with the lab")
+    compare.add_argument("--models", default="all", help="all, core, a group, or names with commas (see --list)")
+    compare.add_argument("--seeds", type=int, default=1, help="how many seeds every model is trained with")
+    compare.add_argument("--seed", type=int, default=0, help="the first seed")
+    compare.add_argument("--against", default="sella", help="the model that all others are compared with")
+    compare.add_argument("--workers", type=int, help="models trained at a time; by default one a core")
+    compare.add_argument("--rank-users", type=int, default=100, help="rank the whole catalogue for so many users")
+    compare.add_argument("--fast", action="store_true", help="a few rows and epochs: checks that everything runs")
+    compare.add_argument("--into", type=Path, help="a markdown file whose section compare:<preset> is replaced")
+    compare.add_argument("--list", action="store_true", help="name all methods and stop")
+    compare.add_argument("--artifacts", default="artifacts")
+    compare.set_defaults(do=_compare)
     doctor = commands.add_parser("doctor", help="versions, device, what will run and why")
     doctor.set_defaults(do=_doctor)
     world = commands.add_parser("world", help="rebuild the embedded world: tables, truth, mini-LLM")
@@ -74,6 +112,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def main(arguments: list[str] | None = None) -> int:
     args = _parser().parse_args(arguments)
+    args.typed = sys.argv[1:] if arguments is None else arguments
     return args.do(args)
 
 

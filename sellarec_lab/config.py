@@ -171,7 +171,7 @@ class TuningConfig:
     """Stage 1: task tuning on text."""
 
     loss_on: str = "answer"  # or "prompt": the whole text, as the official code does
-    loop: LoopConfig = LoopConfig(learning_rate=1e-3, batch_size=64, epochs=1, evaluations=2)
+    loop: LoopConfig = LoopConfig(learning_rate=2e-3, batch_size=64, epochs=1, evaluations=2)
 
     def __post_init__(self):
         _require(self.loss_on in ("answer", "prompt"), f"loss_on is 'answer' or 'prompt', got {self.loss_on!r}")
@@ -222,15 +222,6 @@ def _loop(base: LoopConfig, **changes: Any) -> LoopConfig:
 
 # no dropout in the adapters of small models: it draws a mask for every layer's input, a fifth of a step
 _TINY = Preset(name="tiny", dataset="tiny", lora=LoraConfig(dropout=0.0))
-_FAST = dataclasses.replace(  # the same code in seconds, for checks of the code; its numbers mean nothing
-    _TINY,
-    name="fast",
-    prompt=PromptConfig(history=2),
-    collab=CollabConfig(dim=8, loop=_loop(CollabConfig().loop, epochs=6)),
-    tuning=TuningConfig(loop=LoopConfig(rows=640, batch_size=64, epochs=1, evaluations=1)),
-    alignment=AlignmentConfig(hidden=32, loop=_loop(AlignmentConfig().loop, epochs=6)),
-    injection=InjectionConfig(loop=LoopConfig(rows=640, batch_size=64, epochs=1, evaluations=1)),
-)
 _ML1M_CPU = Preset(
     name="ml-1m-cpu",
     dataset="ml-1m",
@@ -241,7 +232,7 @@ _ML1M_CPU = Preset(
     prompt=PromptConfig(template="tiny", history=8),
     lora=LoraConfig(dropout=0.0),
     tuning=TuningConfig(loop=LoopConfig(learning_rate=1e-3, batch_size=64, epochs=2, evaluations=2)),
-    collab=CollabConfig(loop=_loop(CollabConfig().loop, weight_decay=3.0)),
+    collab=CollabConfig(dim=16, loop=_loop(CollabConfig().loop, weight_decay=3.0)),
     alignment=AlignmentConfig(loop=_loop(AlignmentConfig().loop, weight_decay=3.0)),
 )
 _QWEN_LOOP = LoopConfig(learning_rate=2e-4, batch_size=16, epochs=1, warmup=0.01)
@@ -270,7 +261,6 @@ _PAPER = Preset(
         loop=LoopConfig(learning_rate=2e-4, batch_size=300, epochs=1, warmup=0.0),
     ),
 )
-PRESETS = {p.name: p for p in (_TINY, _FAST, _ML1M_CPU, _T4, _PAPER)}
 
 
 def preset(name: str, **changes: Any) -> Preset:
@@ -307,3 +297,23 @@ def as_dict(tree: Any) -> dict[str, Any]:
         for f in dataclasses.fields(tree)
         if not f.metadata.get("location")
     }
+
+
+def faster(cfg: Preset, name: str) -> Preset:
+    """The same code in seconds, for checks of the code; its numbers mean nothing."""
+    cuts = {
+        part: {"loop__epochs": 6} for part in ("collab", "plain", "lightgcn", "sasrec", "din", "codes", "alignment")
+    }
+    cuts |= {part: {"loop": LoopConfig(rows=640, batch_size=64, evaluations=1)} for part in ("tuning", "injection")}
+    cuts["collab"] |= {"dim": 8}
+    cuts["alignment"] |= {"hidden": 32}
+    cuts["prompt"] = {"history": 2}
+    if cfg.backbone.pretraining is not None:
+        cuts["backbone"] = {"pretraining__steps": 200}
+    for part, changes in cuts.items():
+        for path, value in changes.items():
+            cfg = replace(cfg, f"{part}__{path}", value)
+    return dataclasses.replace(cfg, name=name)
+
+
+PRESETS = {p.name: p for p in (_TINY, faster(_TINY, "fast"), _ML1M_CPU, _T4, _PAPER)}

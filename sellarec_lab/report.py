@@ -1,6 +1,7 @@
-"""The main job: train and score every model, execute the notebooks, and leave one page that opens offline.
+"""The main job: train and score models, execute the notebooks, and leave one page that opens offline.
 
-Leaves in ``artifacts/<preset>/``: ``results.csv``, ``paired.csv``, ``notebooks/`` (executed) and ``report.html``.
+Leaves in ``artifacts/<preset>/``: ``results.csv``, ``paired.csv``, ``cells.csv``; `run` adds ``notebooks/`` (executed)
+and ``report.html``, `bench` adds ``compare.html`` and ``compare.md``.
 """
 
 from __future__ import annotations
@@ -40,8 +41,8 @@ def run(cfg: Preset, root: str | None = None, seeds: int = 1, notebooks: bool = 
     """
     started = time.perf_counter()
     print(runtime.describe(cfg), flush=True)
-    bench = data.load(cfg.dataset, root)
-    chosen = compare.models_for(bench)
+    data_set = data.load(cfg.dataset, root)
+    chosen = compare.models_for(data_set)
     pages = sorted(notebook_folder().glob("[0-9][0-9]*.ipynb")) if notebooks else []
     out = runtime.artifacts_folder(cfg.artifacts) / cfg.name
     with tqdm(total=len(chosen) * seeds + len(pages), desc="all", unit="part") as bar:
@@ -50,11 +51,11 @@ def run(cfg: Preset, root: str | None = None, seeds: int = 1, notebooks: bool = 
             bar.update()
             bar.set_postfix_str(f"{what} done")
 
-        scored = compare.run(cfg, bench, chosen, seeds, tick)
-        results = compare.table(cfg, bench, scored)
-        runtime.write_text(out / "results.csv", results.to_csv(index=False, float_format="%.6f"))
-        paired = compare.paired_tests(scored)
-        runtime.write_text(out / "paired.csv", paired.to_csv(index=False, float_format="%.6f"))
+        scored = compare.run(cfg, data_set, chosen, seeds, tick, int(runtime.workers().value))
+        if scored.failures:
+            raise RuntimeError("; ".join(f"{m}, seed {s}: {e}" for (m, s), e in scored.failures.items()))
+        results, paired = compare.table(cfg, data_set, scored), compare.paired_tests(scored)
+        _write_tables(out, results, paired, compare.cells(cfg, data_set, scored))
         executed = []
         for page in pages:
             executed.append((page.stem, execute(page, cfg.name, out / "notebooks" / page.name)))
@@ -64,6 +65,96 @@ def run(cfg: Preset, root: str | None = None, seeds: int = 1, notebooks: bool = 
     print(compare.summary(results).to_string())
     print(f"\nresults in {cfg.artifacts}/{cfg.name}; {(time.perf_counter() - started) / 60:.1f} minutes")
     return results
+
+
+def bench(
+    cfg: Preset, root: str | None = None, models: list[str] | str = "all", seeds: int = 1, workers: int | None = None,
+    rank_users: int = 100, against: str = "sella", command: str = "", into: Path | None = None,
+) -> pd.DataFrame:  # fmt: skip
+    """Fill the table for many models and leave it as csv, page and markdown; returns the results.
+
+    Args:
+        cfg: the preset.
+        root: folder or file of the data, where it does not ship with the lab.
+        models: names, or a choice that `compare.models_for` knows.
+        seeds: how many seeds every model is trained with.
+        workers: processes at a time; by default `runtime.workers` decides.
+        rank_users: rank the whole catalogue for so many users.
+        against: the model that all others are compared with.
+        command: what the reader should type to get the same, for the markdown.
+        into: a markdown file whose section ``compare:<preset>`` is replaced.
+    """
+    started = time.perf_counter()
+    decision = runtime.workers() if workers is None else runtime.Decision(str(workers), "asked for")
+    print(f"{runtime.describe(cfg)}\n{'workers':<13} {decision}", flush=True)
+    data_set = data.load(cfg.dataset, root)
+    chosen = compare.models_for(data_set, models) if isinstance(models, str) else models
+    if against not in chosen:
+        raise ValueError(f"{against!r} is compared with the others, but is not among {', '.join(chosen)}")
+    with tqdm(total=len(chosen) * seeds, desc="models x seeds", unit="cell") as bar:
+
+        def tick(what: str) -> None:
+            bar.update()
+            bar.set_postfix_str(what)
+
+        scored = compare.run(cfg, data_set, chosen, seeds, tick, int(decision.value), rank_users)
+    print("intervals, paired tests ...", flush=True)
+    results = compare.table(cfg, data_set, scored, rank_users=rank_users)
+    cells, tests = compare.cells(cfg, data_set, scored), compare.paired_tests(scored, against)
+    minutes = (time.perf_counter() - started) / 60
+    facts = f"```\n{command}\n```\n\n{_birth(cfg, seeds, cells, minutes)}"
+    text = compare.section(results, tests, cells, against, facts)
+    out = runtime.artifacts_folder(cfg.artifacts) / cfg.name
+    _write_tables(out, results, tests, cells)
+    runtime.write_text(out / "compare.md", text)
+    runtime.write_text(out / "compare.html", _bench_page(results, tests, cells, against))
+    if into is not None:
+        compare.write_section(into, f"compare:{cfg.name}", text)
+    print(compare.summary(results, cells).to_string())
+    for (model, seed), error in scored.failures.items():
+        print(f"FAILED {model}, seed {seed}: {error}")
+    print(f"\nresults in {cfg.artifacts}/{cfg.name}; {minutes:.1f} minutes")
+    return results
+
+
+def _birth(cfg: Preset, seeds: int, cells: pd.DataFrame, minutes: float) -> str:
+    """Where the numbers come from, in one sentence."""
+    versions = runtime.versions()
+    names = ", ".join(f"{n} {versions[n]}" for n in ("torch", "transformers", "peft", "bitsandbytes"))
+    work = cells.groupby("model")["seconds"].sum().sum() / 60
+    last = ", ".join(map(str, range(cfg.seed, cfg.seed + seeds)))
+    return (
+        f"Seeds {last}; commit {runtime.commit()}; {names}; {runtime.device()}. This call took {minutes:.0f} minutes; "
+        f"each row alone, with all it rests on, would take the {work:.0f} minutes that the rows add up to."
+    )
+
+
+def _write_tables(out: Path, results: pd.DataFrame, tests: pd.DataFrame, cells: pd.DataFrame) -> None:
+    for name, frame in (("results", results), ("paired", tests), ("cells", cells)):
+        runtime.write_text(out / f"{name}.csv", frame.to_csv(index=False, float_format="%.6f"))
+
+
+def _bench_page(results: pd.DataFrame, tests: pd.DataFrame, cells: pd.DataFrame, against: str) -> str:
+    named = _named(results)
+    figures = [views.results_forest(named), views.results_forest(named, "uauc")]
+    figures.append(views.paired_forest(_named(tests), against=compare.TITLES[against]))
+    mean = cells.groupby("model")[["seconds", "peak_gb"]].mean().reset_index()
+    figures.append(views.cost_against_quality(_named(mean), named))
+    if (results["model"] == "oracle").any():
+        figures.insert(2, views.gap_closed(named))
+    body = "".join(f.to_html(full_html=False, include_plotlyjs=False) for f in figures)
+    table = compare.summary(results, cells)._repr_html_()
+    methods = pd.DataFrame(
+        [(m.title, m.group, m.source) for n, m in compare.METHODS.items() if n in set(results["model"])],
+        columns=["model", "group", "what it is"],
+    )
+    notes = methods.to_html(border=0, index=False)
+    return _document("every method", f"<div class='scroll'>{table}</div>{body}<h2>The methods</h2>{notes}")
+
+
+def _named(frame: pd.DataFrame) -> pd.DataFrame:
+    """Models by title, as figures show them."""
+    return frame.assign(model=[m if m == "oracle" else compare.TITLES[m] for m in frame["model"]])
 
 
 def notebook_folder() -> Path:
@@ -103,16 +194,20 @@ def _page(results: pd.DataFrame, paired: pd.DataFrame, executed: list[tuple[str,
     """One self-contained page: the table, the figures of every notebook, code folded away."""
     links = "".join(f"<a href='#{name}'>{html.escape(name)}</a>" for name, _ in executed)
     sections = "".join(f"<section id='{name}'>{_body(book)}</section>" for name, book in executed)
-    named = results.assign(model=[m if m == "oracle" else compare.TITLES[m] for m in results["model"]])
-    forest = views.results_forest(named).to_html(full_html=False, include_plotlyjs=False)
+    forest = views.results_forest(_named(results)).to_html(full_html=False, include_plotlyjs=False)
     table = compare.summary(results).to_html(border=0)
     tests = paired.round(4).to_html(border=0, index=False)
+    body = f"<nav>{links}</nav><div class='scroll'>{table}</div>{forest}"
+    body += f"<details><summary>paired tests</summary>{tests}</details>{sections}"
+    return _document("results", body)
+
+
+def _document(title: str, body: str) -> str:
+    """A page that opens offline."""
     return (
-        f"<!doctype html><html lang='en'><meta charset='utf-8'><title>sellarec_lab report</title>"
-        f"<style>{_STYLE}</style>"
-        f"<script>{get_plotlyjs()}</script><body><h1>sellarec_lab: results</h1><nav>{links}</nav>"
-        f"<div class='scroll'>{table}</div>{forest}<details><summary>paired tests</summary>{tests}</details>"
-        f"{sections}</body></html>"
+        f"<!doctype html><html lang='en'><meta charset='utf-8'><title>sellarec_lab: {title}</title>"
+        f"<style>{_STYLE}</style><script>{get_plotlyjs()}</script><body><h1>sellarec_lab: {title}</h1>{body}"
+        "</body></html>"
     )
 
 

@@ -81,6 +81,16 @@ def quantisation(wanted: str, on: str) -> Decision:
     return Decision("nf4", f"bitsandbytes {importlib.metadata.version('bitsandbytes')} works on {on}; QLoRA's format")
 
 
+def workers() -> Decision:
+    """How many models to train at a time: small ones on a CPU train fastest with a core each."""
+    on, cores = device().value, os.cpu_count() or 1
+    if on != "cpu":
+        return Decision("1", f"one model at a time on {on}")
+    fit = int(psutil.virtual_memory().available / 2**30 / 3)
+    count = max(1, min(cores, fit, 8))
+    return Decision(str(count), f"{cores} cores, memory for {fit} processes of 3 GiB")
+
+
 def seed_everything(seed: int) -> None:
     """Seed Python, NumPy and torch on all devices."""
     random.seed(seed)

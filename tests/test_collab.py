@@ -141,6 +141,8 @@ class TestEveryModel:
         alone = [scores(model, toy.valid.iloc[[row]])[0] for row in range(len(toy.valid))]
         assert alone == pytest.approx(together["score"].tolist(), abs=1e-4)
         assert len(model.predict(toy.valid.iloc[:0])) == 0
+        logits = model.eval()(*model.inputs(toy.valid)).tolist()  # what the loss sees is what is predicted
+        assert logits == pytest.approx(together["score"].tolist(), abs=1e-4)
 
     def test_what_training_never_saw_counts_as_zero(self, settings, toy):
         train = toy.train[(toy.train["user_id"] != 3) & (toy.train["item_id"] != 5)]
@@ -228,7 +230,7 @@ def test_din_is_the_formula(toy):
         return (p[f"{name}.{second}.weight"] @ x + p[f"{name}.{second}.bias"])[0]
 
     frame = pd.DataFrame({"user_id": [1, 2, 3, 4], "item_id": [5, 6, 7, 8]})
-    frame["history"] = [(), (3,), (1, 2, 4), (9, 3, 1, 2, 3)]
+    frame["history"] = [(1, 2, 4), (), (9, 3, 1, 2, 3), (3,)]
     for row, found in zip(frame.itertuples(), scores(model, frame)):
         t, interest = p["items.weight"][row.item_id], np.zeros(3)
         for item in row.history[-4:]:

@@ -22,7 +22,7 @@ def encoder(lm):
 @pytest.fixture
 def soft(lm):
     table = torch.nn.Embedding(64, lm.width)
-    return lambda kind, ids: table(kind * 17 + ids).detach()
+    return lambda kind, ids, bag: table(kind * 17 + ids).detach()
 
 
 def test_text_prompts_are_tokenised_like_plain_text(lm, encoder):
@@ -80,7 +80,7 @@ def test_splice_puts_exactly_the_projectors_vectors_into_the_slots(lm, encoder, 
     many = [make(i, (1,), ("user", "item")) for i in (2, 3)]
     batch = encoder.collate(encoder.encode_many(many))
     spliced = llm.splice(lm, batch, soft)
-    assert torch.equal(spliced[batch.row, batch.column], soft(batch.kind, batch.id))
+    assert torch.equal(spliced[batch.row, batch.column], soft(batch.kind, batch.id, batch.bag))
     kept = torch.ones(batch.ids.shape, dtype=torch.bool)
     kept[batch.row, batch.column] = False
     assert torch.equal(spliced[kept], lm.embed(batch.ids)[kept])
@@ -95,7 +95,7 @@ def test_slots_without_a_projector_are_refused(lm, encoder):
 def test_soft_tokens_of_another_width_are_refused(lm, encoder):
     batch = encoder.collate(encoder.encode_many([make(slots=("user",))]))
     with pytest.raises(ValueError, match=r"\(1, 5\).*\(1, 64\)"):
-        llm.splice(lm, batch, lambda kind, ids: torch.zeros(len(ids), 5))
+        llm.splice(lm, batch, lambda kind, ids, bag: torch.zeros(len(ids), 5))
 
 
 @pytest.mark.parametrize("slots", [(), ("user", "item", "warm")])

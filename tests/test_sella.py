@@ -106,22 +106,6 @@ def test_unknown_recipes_and_fields_are_refused(toy_cfg, toy):
         config.preset("huge")
 
 
-def test_compare_makes_the_table_and_never_computes_twice(toy_cfg, toy, monkeypatch):
-    models = ["means", "mf", "tallrec"]
-    scored = compare.run(toy_cfg, toy, models)
-    results = compare.table(toy_cfg, toy, scored, samples=50)
-    assert list(results.columns) == ["model", "split", "metric", "value", "low", "high", "seeds", "seconds"]
-    assert set(results["model"]) == set(models)
-    whole = results[(results["split"] == "test") & (results["model"] == "mf") & (results["metric"] == "auc")]
-    assert whole["value"].item() == pytest.approx(
-        compare.metrics.auc(toy.test["label"], sella.train_collab(toy_cfg, toy).predict(toy.test)["score"])
-    )
-    monkeypatch.setattr(compare, "_scorer", lambda *a: pytest.fail("computed again"))
-    compare.run(toy_cfg, toy, models)
-    tests = compare.paired_tests(scored, "mf", samples=50)
-    assert (tests["p_holm"] >= tests["p_value"] - 1e-12).all()
-
-
 _RUN = """
 import dataclasses, sys
 from sellarec_lab import config, data, sella

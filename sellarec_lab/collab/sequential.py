@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import chain
 
 import numpy as np
@@ -44,9 +45,16 @@ class _Sequential(Pointwise):
 
 
 def _trimmed(histories: torch.Tensor) -> torch.Tensor:
-    """Without the columns on the left that hold padding alone: short histories are cheap."""
+    """Without the columns on the left that hold padding alone."""
     longest = int((histories > 0).sum(1).max()) if len(histories) else 0
     return histories[:, histories.shape[1] - longest :]
+
+
+def _by_length(read: Callable[..., torch.Tensor], histories: torch.Tensor, *columns: torch.Tensor) -> torch.Tensor:
+    """``read(histories, *columns)`` [B, ..], computed in groups of like length: a short history costs little."""
+    order = (histories > 0).sum(1).argsort(stable=True)
+    parts = [read(_trimmed(histories[group]), *(c[group] for c in columns)) for group in order.split(256)]
+    return torch.cat(parts)[order.argsort()]
 
 
 class _Block(nn.Module):
@@ -99,13 +107,9 @@ class SASRec(_Sequential):
 
     def states(self, histories: torch.Tensor) -> torch.Tensor:
         """Padded histories [B, L] to the state after each [B, d]."""
-        # attention costs the square of the longest: rows of like length go together
-        order = (histories > 0).sum(1).argsort(stable=True)
-        parts = [self._states(histories[part]) for part in order.split(256)]
-        return torch.cat(parts)[order.argsort()]
+        return _by_length(self._states, histories)
 
     def _states(self, histories: torch.Tensor) -> torch.Tensor:
-        histories = _trimmed(histories)
         lengths, width = (histories > 0).sum(1), histories.shape[1]
         x = self._embedded(histories) + self.positions[len(self.positions) - width :]  # [B, L, d]
         x = F.pad(x, (0, 0, 1, 0))  # [B, L + 1, d]: one column more, for the start token of a full row
@@ -146,7 +150,9 @@ class DIN(_Sequential):
 
     def interests(self, items: torch.Tensor, histories: torch.Tensor) -> torch.Tensor:
         """Candidates [B] and padded histories [B, L] to interests [B, d]; zero for an empty history."""
-        histories = _trimmed(histories)
+        return _by_length(self._interests, histories, items)
+
+    def _interests(self, histories: torch.Tensor, items: torch.Tensor) -> torch.Tensor:
         h = self._embedded(histories)  # [B, L, d]
         t = self._embedded(items).unsqueeze(1).expand_as(h)
         weights = self.attention(torch.cat([h, t, h - t, h * t], dim=-1)).squeeze(-1)  # [B, L]

@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 
 from sellarec_lab import metrics
-from sellarec_lab.compare.cells import Scored, artifacts, costs, full_ranking, predictions
 from sellarec_lab.compare.methods import METHODS, TITLES
+from sellarec_lab.compare.protocol import Scored, artifacts, costs, full_ranking, predictions
 from sellarec_lab.config import Preset
 from sellarec_lab.data import warmth
 

@@ -13,16 +13,15 @@ from sellarec_lab.metrics.ranking import auc, user_auc
 
 _WINDOW = 10  # titles a prompt lists, the padding in front of every history among them
 _EVERY = 3  # answer words that the scorer expects a row: two in the system text, one answer
-_ANSWER = r"(No|Yes)(?![^\W\d_])"  # the whole first word: "No Way Out", not "Nosferatu"
+_ANSWER = r"^(No|Yes)(?![^\W\d_])"  # the whole first word: "No Way Out", not "Nosferatu"
 _LAST = _WINDOW + _EVERY  # place of the answer: after everything that a prompt can hold
 
 
 class Replay(NamedTuple):
     """What was printed, and how far it is from the rows.
 
-    ``users``: users counted by UAUC. ``outputs``: scores emitted before the cut to ``rows``, the rows left by the
-    benchmark's filter. ``wrong``: rows paired with anything but their own answer, the first at ``first_wrong`` (from 0;
-    −1 if none).
+    ``users``: users counted by UAUC. ``outputs``: scores emitted for ``rows``, the rows that the filter left.
+    ``wrong``: rows paired with anything but their own answer, the first at ``first_wrong`` (from 0; −1 if none).
     """
 
     auc: float
@@ -34,20 +33,24 @@ class Replay(NamedTuple):
     first_wrong: int
 
 
-def replay(frame: pd.DataFrame, titles: Sequence[str], batch_size: int = 32, title_certainty: float = np.inf) -> Replay:
+def replay(
+    frame: pd.DataFrame, titles: Sequence[str], batch_size: int = 32, certainty: float = 0.0, cut: bool = False
+) -> Replay:
     """AUC and UAUC as the released scorer counts them: every third Yes or No of a batch is taken for an answer.
 
     A row's text holds Yes and No in its instructions, one more for every listed title that begins with either word,
-    and then the answer. Surplus scores at the end are cut. One process and the file's order are assumed, and a model
-    that foresees the instructions with certainty.
+    and then the answer; the target's title stands after a blank and counts as no such word. UAUC pairs the outputs with
+    the rows' users one by one and ignores the surplus at the end. One process and the file's order are assumed, and a
+    model that foresees the instructions with certainty.
 
     Args:
         frame: user_id, label, history (item_ids, oldest first, no padding) and score, in the file's order. Rows with an
             empty history are dropped, as in the released preparation.
         titles: by item_id; 0 is the padding.
         batch_size: rows whose words are counted together; 32 is the released setting.
-        title_certainty: score at a title's Yes, and minus that at its No: infinite if such words are foreseen, 0 if the
-            model expects neither word there.
+        certainty: score at the Yes of a title, and minus that at a No: 0 if the model expects neither word there (the
+            scores are then log-odds), infinite if it knows the title.
+        cut: whether AUC ignores the surplus too, as in the released training script but not in the evaluation script.
 
     Raises:
         ValueError: columns are missing, batch_size is below 1, an item_id has no title, NaN scores, or no user (or no
@@ -57,7 +60,7 @@ def replay(frame: pd.DataFrame, titles: Sequence[str], batch_size: int = 32, tit
     if missing or batch_size < 1:
         raise ValueError(f"the frame lacks {missing}" if missing else f"batch_size is {batch_size}, expected 1 or more")
     frame = frame[frame["history"].map(len) > 0].reset_index(drop=True)
-    words = _words(frame, titles, title_certainty)
+    words = _words(frame, titles, certainty)
     kept = words[words.groupby(words["row"] // batch_size).cumcount() % _EVERY == _EVERY - 1]
     paired = kept.head(len(frame))
     per_user = user_auc(frame["user_id"], paired["label"], paired["score"])["auc"]
@@ -65,10 +68,9 @@ def replay(frame: pd.DataFrame, titles: Sequence[str], batch_size: int = 32, tit
         raise ValueError("UAUC needs at least one user with both a positive and a negative row, got none")
     wrong = ((paired["row"] != np.arange(len(frame))) | (paired["place"] != _LAST)).to_numpy()
     first = int(wrong.argmax()) if wrong.any() else -1
-    return Replay(
-        auc(paired["label"], paired["score"]), float(per_user.mean()), len(per_user), len(kept), len(frame),
-        int(wrong.sum()), first,
-    )  # fmt: skip
+    judged = paired if cut else kept
+    value = auc(judged["label"], judged["score"])
+    return Replay(value, float(per_user.mean()), len(per_user), len(kept), len(frame), int(wrong.sum()), first)
 
 
 def _words(frame: pd.DataFrame, titles: Sequence[str], certainty: float) -> pd.DataFrame:
@@ -82,7 +84,7 @@ def _words(frame: pd.DataFrame, titles: Sequence[str], certainty: float) -> pd.D
     listed = frame["history"].map(lambda items: list(items)[-_WINDOW:]).explode().astype(int)
     if not listed.between(0, len(titles) - 1).all():
         raise ValueError(f"item_ids reach from {listed.min()} to {listed.max()}, titles from 0 to {len(titles) - 1}")
-    word = pd.Series(list(titles)).str.extract("^" + _ANSWER)[0]
+    word = pd.Series(list(titles)).str.extract(_ANSWER)[0]
     found = pd.DataFrame({"row": listed.index, "word": word.reindex(listed).to_numpy()})
     found["place"] = 2 + found.groupby("row").cumcount()
     found = found[found["word"].notna()]

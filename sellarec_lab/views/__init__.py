@@ -3,10 +3,11 @@
 Every figure is static as well: `to_html` makes a page that opens offline. UMAP is imported when a map asks for it.
 """
 
+from sellarec_lab.views.costs import cost_against_quality
 from sellarec_lab.views.curves import training_curves
 from sellarec_lab.views.maps import alignment_before_after, alignment_map, coordinates, mixing
 from sellarec_lab.views.prompt import Html, attribution, prompt_tokens
-from sellarec_lab.views.results import gap_closed, results_forest
+from sellarec_lab.views.results import gap_closed, paired_forest, results_forest
 from sellarec_lab.views.scores import calibration, score_against_truth, score_histogram
 from sellarec_lab.views.style import PALETTE, SLOT_COLOURS, TEMPLATE, to_html
 from sellarec_lab.views.vectors import alignment_scores, nearest_words, norms, parameters_table
@@ -23,6 +24,7 @@ __all__ = [
     "attribution",
     "calibration",
     "coordinates",
+    "cost_against_quality",
     "gap_closed",
     "history_lengths",
     "interaction_timeline",
@@ -30,6 +32,7 @@ __all__ = [
     "nearest_words",
     "norms",
     "parameters_table",
+    "paired_forest",
     "prompt_tokens",
     "results_forest",
     "score_against_truth",

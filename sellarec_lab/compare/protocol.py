@@ -68,7 +68,7 @@ def predictions(cfg: Preset, data, model: str, split: str = "test") -> pd.DataFr
     with artifact.claim() as missing:
         if missing:
             scores, facts = _scores(cfg, data, chosen, split)
-            runtime.save_tensors(path, {"score": torch.from_numpy(scores)})
+            runtime.save_tensors(path, {"score": torch.tensor(scores)})
             artifact.finish(**facts)
     scores = runtime.load_tensors(path)[0]["score"].numpy()
     return frame[["user_id", "item_id", "label", "is_warm"]].assign(score=scores)
@@ -113,7 +113,7 @@ def full_ranking(cfg: Preset, data, model: str, users: int = 100) -> pd.DataFram
             else:
                 predict = chosen.scorer(cfg, data)
             scores = catalogue.score_catalogue(predict, asked, data.n_items, f"{chosen.title}, whole catalogue")
-            runtime.save_tensors(path, {"scores": torch.from_numpy(scores).float()})
+            runtime.save_tensors(path, {"scores": torch.tensor(scores).float()})
             artifact.finish()
     return catalogue.ranking(runtime.load_tensors(path)[0]["scores"].numpy(), asked)
 

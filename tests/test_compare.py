@@ -1,0 +1,259 @@
+"""One protocol, one table: nothing is computed twice, a failure is a row, and a scorer that lies is found out."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from sellarec_lab import compare, metrics, sella
+from sellarec_lab.compare import catalogue, methods, protocol
+
+
+def test_the_table_holds_what_was_scored_and_nothing_is_computed_twice(toy_cfg, toy, monkeypatch):
+    models = ["means", "mf", "tallrec", "fusion-cf"]
+    scored = compare.run(toy_cfg, toy, models)
+    results = compare.table(toy_cfg, toy, scored, samples=50)
+    assert list(results.columns) == ["model", "split", "metric", "value", "low", "high", "seeds", "seconds"]
+    assert set(results["model"]) == set(models)
+    whole = results[(results["split"] == "test") & (results["model"] == "mf") & (results["metric"] == "auc")]
+    predicted = sella.train_collab(toy_cfg, toy).predict(toy.test)
+    assert whole["value"].item() == pytest.approx(metrics.auc(toy.test["label"], predicted["score"]))
+    monkeypatch.setattr(protocol, "_scores", lambda *a: pytest.fail("computed again"))
+    again = compare.run(toy_cfg, toy, models)
+    pd.testing.assert_frame_equal(again["mf"][0], scored["mf"][0])
+    tests = compare.paired_tests(scored, "mf", samples=50)
+    assert (tests["p_holm"] >= tests["p_value"] - 1e-12).all()
+    assert (tests["detectable"] >= 0).all() and tests["detectable"].max() > 0
+
+
+def _break(monkeypatch, name, error):
+    def broken(cfg, data):
+        raise error
+
+    changed = dataclasses.replace(methods.METHODS[name], scorer=broken)
+    monkeypatch.setitem(methods.METHODS, name, changed)
+
+
+def test_a_failed_cell_is_a_row_with_its_error_and_the_rest_goes_on(toy_cfg, toy, monkeypatch, tmp_path):
+    _break(monkeypatch, "lightgcn", RuntimeError("no graph today"))
+    ticks = []
+    scored = compare.run(toy_cfg, toy, ["means", "lightgcn", "mf"], seeds=2, tick=ticks.append)
+    assert len(ticks) == 6 and sum("FAILED" in t for t in ticks) == 2
+    assert scored.failures == {("lightgcn", s): "RuntimeError: no graph today" for s in (0, 1)}
+    results = compare.table(toy_cfg, toy, scored, samples=20)
+    row = results[results["model"] == "lightgcn"]
+    assert len(row) == 1 and np.isnan(row["value"].item()) and row["seeds"].item() == 0
+    table = compare.cells(toy_cfg, toy, scored)
+    assert table.set_index(["model", "seed"]).loc[("lightgcn", 1), "error"] == "RuntimeError: no graph today"
+    assert "failed" in compare.summary(results, table).to_string()
+    story = (tmp_path / "artifacts" / "tiny" / "errors" / "lightgcn-seed0.json").read_text()
+    assert "Traceback" in story
+    text = compare.section(results, compare.paired_tests(scored, "mf", 20), table, "mf", "facts")
+    assert "| lightgcn | 1 | RuntimeError: no graph today |" in text
+    with pytest.raises(ValueError, match="has no scores"):
+        compare.paired_tests(scored, "lightgcn", 20)
+
+
+def test_a_seed_that_failed_does_not_shift_the_others(toy_cfg, toy, monkeypatch):
+    whole = compare.run(toy_cfg, toy, ["mf"], seeds=2)
+    scored = compare.Scored(["mf"])
+    scored["mf"], scored.failures = [whole["mf"][1]], {("mf", 0): "gone"}
+    table = compare.cells(toy_cfg, toy, scored)
+    assert table[["seed", "error"]].to_numpy().tolist() == [[1, ""], [0, "gone"]]
+    other = dataclasses.replace(toy_cfg, seed=1)
+    assert table["seconds"].iloc[0] == compare.costs(other, toy, "mf")["seconds"]
+
+
+def test_two_workers_give_what_one_gives(toy_cfg, toy):
+    alone = compare.run(toy_cfg, toy, ["mf", "means"], seeds=2)
+    other = dataclasses.replace(toy_cfg, artifacts=toy_cfg.artifacts + "-2")
+    together = compare.run(other, toy, ["mf", "means"], seeds=2, workers=2)
+    for name in alone:
+        for a, b in zip(alone[name], together[name], strict=True):
+            np.testing.assert_allclose(a["score"], b["score"], rtol=1e-5)
+
+
+def test_seeds_differ(toy_cfg, toy):
+    first, second = compare.run(toy_cfg, toy, ["mf"], seeds=2)["mf"]
+    assert not np.allclose(first["score"], second["score"])
+
+
+@pytest.mark.parametrize("name", ["soft-prompt", "binllm", "sella-taste", "sella-pairwise", "sella-whole-loss"])
+def test_unusual_recipes_train_save_and_load(toy_cfg, toy, name, tmp_path):
+    model = sella.train(toy_cfg, toy, name)
+    scores = model.predict(toy.test)["score"]
+    model.save_pretrained(tmp_path / "saved")
+    again = sella.load(tmp_path / "saved")
+    np.testing.assert_allclose(again.predict(toy.test)["score"], scores, atol=1e-4)
+    assert again.recipe == model.recipe
+
+
+def test_recipes_differ_in_what_they_train(toy_cfg, toy):
+    stages = [list(sella.stage_artifacts(toy_cfg, toy, r).values()) for r in sella.RECIPES.values() if r.slots]
+    assert len({s[-1].key for s in stages}) == len(stages)
+
+
+def test_every_method_runs(toy_cfg, toy):
+    """All rows of the table on the toy data; nothing fails, the battery included."""
+    scored = compare.run(toy_cfg, toy, compare.models_for(toy, "all"), rank_users=3)
+    assert scored.failures == {}
+    results = compare.table(toy_cfg, toy, scored, samples=20, rank_users=3)
+    assert set(results["model"]) == set(compare.METHODS) - {"oracle"}
+    ranked = results[results["split"] == "catalogue-3"]
+    assert set(ranked["model"]) == {n for n, m in compare.METHODS.items() if not m.fuses and n != "oracle"}
+    assert ranked["value"].between(0, 1).all()
+
+
+# ---- the battery
+
+
+@pytest.fixture
+def believed(toy_cfg, toy):
+    model = sella.train(toy_cfg, toy, "sella")
+    return model, model.predict(toy.valid)
+
+
+def _verdicts(checks):
+    return dict(zip(checks["check"], checks["verdict"]))
+
+
+def test_the_battery_passes_a_sound_model(believed, toy):
+    model, scored = believed
+    best = metrics.auc(scored["label"], scored["score"])
+    checks = compare.sanity(model, toy.valid, scored, best)
+    assert (checks["verdict"] == "ok").all() and len(checks) == 6
+
+
+def test_the_battery_finds_other_weights(believed, toy):
+    model, scored = believed
+    checks = compare.sanity(model, toy.valid, scored, 0.99)
+    assert "not those that training kept" in checks["verdict"].iloc[-1]
+
+
+def test_the_battery_finds_wrong_answer_tokens_and_coarse_scores(believed, toy):
+    model, scored = believed
+    model.answers = (model.answers[1], model.answers[0])
+    checks = compare.sanity(model, toy.valid, scored.assign(score=scored["score"].round(0)), None)
+    verdicts = _verdicts(checks)
+    assert verdicts["answer tokens decode to the answers"] == "they do not"
+    assert verdicts["distinct scores"] == "the scores are too coarse"
+
+
+def test_the_battery_finds_ids_that_leak(believed, toy, monkeypatch):
+    model, scored = believed
+    honest = type(model).predict
+    monkeypatch.setattr(
+        type(model), "predict", lambda self, f: (p := honest(self, f)).assign(score=p["score"] + 0.1 * f["item_id"])
+    )
+    verdicts = _verdicts(compare.sanity(model, toy.valid, scored, None))
+    assert verdicts["largest change of a score when ids are permuted"] == "ids leak"
+
+
+def test_renumbering_moves_every_table(believed, toy):
+    model, _ = believed
+    items = np.concatenate([[0], np.roll(np.arange(1, toy.n_items + 1), 1)])
+    users = np.arange(toy.n_users + 1)
+    other = compare.renumber(model, users, items)
+    assert other.memory.titles[items[3]] == model.memory.titles[3]
+    assert torch.equal(other.projector.items.weight[items[3]], model.projector.items.weight[3])
+    assert not torch.equal(other.projector.items.weight, model.projector.items.weight)
+
+
+def test_a_model_that_fails_the_battery_has_no_row(toy_cfg, toy, monkeypatch):
+    found = pd.DataFrame([("x", "1", "bad")], columns=["check", "value", "verdict"])
+    monkeypatch.setattr(protocol, "sanity", lambda *a: found)
+    scored = compare.run(toy_cfg, toy, ["zero-shot"])
+    assert "not to be believed: x: 1 (bad)" in scored.failures["zero-shot", 0]
+
+
+# ---- fusion
+
+
+def _frame(labels, scores, warm=True):
+    return pd.DataFrame({"label": labels, "score": scores, "is_warm": warm})
+
+
+def test_fusion_finds_the_model_that_knows():
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 2, 2000)
+    good, noise = labels + rng.normal(0, 1, 2000), rng.normal(0, 1, 2000)
+    blended = compare.fuse([_frame(labels, noise), _frame(labels, good)], [_frame(labels, noise), _frame(labels, good)])
+    assert np.corrcoef(blended, good)[0, 1] > 0.99
+
+
+def test_fusion_trusts_each_model_where_it_is_good():
+    rng = np.random.default_rng(0)
+    n = 4000
+    labels, warm = rng.integers(0, 2, n), rng.random(n) < 0.5
+    a = np.where(warm, labels, 0) + rng.normal(0, 0.7, n)  # knows warm rows only
+    b = np.where(warm, 0, labels) + rng.normal(0, 0.7, n)  # knows cold rows only
+    frames = [_frame(labels, a, warm), _frame(labels, b, warm)]
+    blended = compare.fuse(frames, frames)
+    assert metrics.auc(labels[warm], blended[warm]) > metrics.auc(labels[warm], (a + b)[warm]) + 0.05
+    assert metrics.auc(labels[~warm], blended[~warm]) > metrics.auc(labels[~warm], (a + b)[~warm]) + 0.05
+
+
+def test_fusion_never_reads_the_targets_labels():
+    rng = np.random.default_rng(0)
+    labels, scores = rng.integers(0, 2, 200), rng.normal(0, 1, 200)
+    valid, target = _frame(labels, scores + labels), _frame(labels, scores)
+    flipped = target.assign(label=1 - target["label"])
+    np.testing.assert_array_equal(compare.fuse([valid], [target]), compare.fuse([valid], [flipped]))
+
+
+def test_fusion_of_nothing_is_refused():
+    with pytest.raises(ValueError, match="same models on both sides"):
+        compare.fuse([], [])
+
+
+# ---- whole catalogue
+
+
+def test_catalogue_questions_leave_no_rated_item_among_the_candidates(toy):
+    asked = catalogue.questions(toy, 100)
+    before = pd.concat([toy.train, toy.valid])
+    for user, row in asked.iterrows():
+        own = before[before["user_id"] == user]
+        assert sorted(row["seen"]) == sorted(own["item_id"])
+        assert row["history"] == own[own["label"] == 1].sort_index()["item_id"].tolist()
+        assert row["relevant"] and not row["relevant"] & set(row["seen"])
+
+
+def test_a_model_that_knows_the_likes_ranks_them_first(toy):
+    asked = catalogue.questions(toy, 100)
+    user, item = (t["external_id"].str[1:].astype(int) % 2 for t in (toy.users, toy.items))
+
+    def even(frame):
+        return frame.assign(score=(frame["user_id"].map(user) == frame["item_id"].map(item)).astype(float))
+
+    scores = catalogue.score_catalogue(even, asked, toy.n_items, "toy")
+    assert np.isneginf(scores[:, 0]).all()
+    assert (catalogue.ranking(scores, asked)["hr@10"] == 1).all()
+    worst = catalogue.ranking(np.where(np.isfinite(scores), -scores, -np.inf), asked)
+    assert worst["ndcg@5"].mean() < catalogue.ranking(scores, asked)["ndcg@5"].mean()
+
+
+# ---- text
+
+
+def test_a_section_is_replaced_between_its_marks_only(tmp_path):
+    path = tmp_path / "R.md"
+    path.write_text("before\n<!-- compare:tiny -->\nold\n<!-- /compare:tiny -->\nafter\n")
+    compare.write_section(path, "compare:tiny", "new \\1")
+    assert path.read_text() == "before\n<!-- compare:tiny -->\nnew \\1\n<!-- /compare:tiny -->\nafter\n"
+    with pytest.raises(ValueError, match="expected the marks"):
+        compare.write_section(path, "compare:other", "x")
+
+
+def test_unknown_models_and_choices_are_refused(toy_cfg, toy):
+    with pytest.raises(ValueError, match="known models"):
+        compare.predictions(toy_cfg, toy, "selo")
+    with pytest.raises(ValueError, match="known: core, all"):
+        compare.models_for(toy, "papers")
+    with pytest.raises(ValueError, match="not for 'train'"):
+        compare.predictions(toy_cfg, toy, "means", "train")
+    assert "oracle" not in compare.models_for(toy, "all")
