@@ -518,6 +518,7 @@ def test_every_figure_wears_the_template():
     figures = (
         views.training_curves({"a": history()}), views.norms({"a": cloud(3)}), views.history_lengths(world()),
         views.results_forest(results()), views.paired_forest(paired_table()),
-        views.cost_against_quality(costs_table(), results()), views.calibration(frame), views.score_against_truth(frame, truth),
+        views.cost_against_quality(costs_table(), results()),
+        views.calibration(frame), views.score_against_truth(frame, truth),
     )  # fmt: skip
     assert all(figure.layout.template == views.TEMPLATE for figure in figures)

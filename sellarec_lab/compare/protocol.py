@@ -118,6 +118,11 @@ def full_ranking(cfg: Preset, data, model: str, users: int = 100) -> pd.DataFram
     return catalogue.ranking(runtime.load_tensors(path)[0]["scores"].numpy(), asked)
 
 
+def finished(cfg: Preset, data) -> list[str]:
+    """Methods that were trained and scored before, in the table's order: to read them takes no time."""
+    return [n for n in models_for(data, "all") if all(a.finished for a in artifacts(cfg, data, n).values())]
+
+
 def costs(cfg: Preset, data, model: str) -> dict[str, float]:
     """``seconds`` of training and scoring, from the manifests of all that the model rests on, and ``peak_gb``, the
     largest memory of the process in any of them."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 from collections.abc import Iterator
@@ -74,9 +75,10 @@ class Interactions:
             raise ValueError(f"unknown split {name!r}; choose one of {', '.join(SPLITS)}")
         return getattr(self, name)
 
-    @property
+    @functools.cached_property
     def fingerprint(self) -> str:
-        """SHA-256 (hex) over everything but the name; equal content gives equal hex on any machine."""
+        """SHA-256 (hex) over everything but the name; equal content gives equal hex on any machine. Taken once: tables
+        are not meant to change in place."""
         digest = hashlib.sha256()
         for piece in self._content():
             digest.update(hashlib.sha256(piece).digest())

@@ -47,7 +47,7 @@ def cost_against_quality(
         figure.add_hline(best, line={"color": BLACK, "width": 1, "dash": "dash"}, annotation_text=f"oracle {best:.3f}")
     _axes(figure, found, np.r_[found["low"], found["high"], oracle])
     _names(figure, found)
-    figure.update_xaxes(title_text="seconds of training and scoring").update_yaxes(
+    figure.update_xaxes(title_text="time of training and scoring").update_yaxes(
         title_text=f"{metric.upper()} on {split}"
     )
     notes = [f"{n} {why}" for n, why in ((failed, "failed"), (len(models) - len(found), "without a known cost")) if n]
