@@ -113,7 +113,7 @@ class LightGCNConfig:
 
     dim: int = 32
     layers: int = 2
-    loop: LoopConfig = _CF_LOOP
+    loop: LoopConfig = dataclasses.replace(_CF_LOOP, weight_decay=0.3)
 
 
 @dataclass(frozen=True)
@@ -121,11 +121,11 @@ class SASRecConfig:
     """SASRec (arXiv 1808.09781), pointwise: the state after the liked items, times the candidate's vector."""
 
     dim: int = 32
-    layers: int = 2
+    layers: int = 1
     heads: int = 2
-    dropout: float = 0.2
+    dropout: float = 0.5
     history: int = 50  # most recent liked items that are read
-    loop: LoopConfig = _CF_LOOP
+    loop: LoopConfig = dataclasses.replace(_CF_LOOP, learning_rate=3e-3)
 
 
 @dataclass(frozen=True)
@@ -134,9 +134,9 @@ class DINConfig:
 
     dim: int = 32
     hidden: int = 64
-    dropout: float = 0.2
+    dropout: float = 0.5
     history: int = 50
-    loop: LoopConfig = _CF_LOOP
+    loop: LoopConfig = dataclasses.replace(_CF_LOOP, weight_decay=3.0)
 
 
 @dataclass(frozen=True)
@@ -144,7 +144,7 @@ class CodesConfig:
     """Binary codes of users and items, told to the language model as text (BinLLM, arXiv 2406.03210)."""
 
     bits: int = 16
-    loop: LoopConfig = _CF_LOOP
+    loop: LoopConfig = dataclasses.replace(_CF_LOOP, weight_decay=3.0)
 
 
 @dataclass(frozen=True)
@@ -232,7 +232,12 @@ _ML1M_CPU = Preset(
     prompt=PromptConfig(template="tiny", history=8),
     lora=LoraConfig(dropout=0.0),
     tuning=TuningConfig(loop=LoopConfig(learning_rate=1e-3, batch_size=64, epochs=2, evaluations=2)),
-    collab=CollabConfig(dim=16, loop=_loop(CollabConfig().loop, weight_decay=3.0)),
+    collab=CollabConfig(dim=16, loop=_loop(_CF_LOOP, weight_decay=3.0)),
+    plain=CollabConfig(dim=16, biases=False, loop=_loop(_CF_LOOP, weight_decay=3.0)),
+    lightgcn=LightGCNConfig(loop=_loop(_CF_LOOP, weight_decay=3.0)),
+    sasrec=SASRecConfig(loop=_loop(_CF_LOOP, learning_rate=3e-3, weight_decay=5.0)),
+    din=DINConfig(dropout=0.2, loop=_loop(_CF_LOOP, weight_decay=0.3)),
+    codes=CodesConfig(loop=_loop(_CF_LOOP, weight_decay=0.3)),
     alignment=AlignmentConfig(loop=_loop(AlignmentConfig().loop, weight_decay=3.0)),
 )
 _QWEN_LOOP = LoopConfig(learning_rate=2e-4, batch_size=16, epochs=1, warmup=0.01)

@@ -24,8 +24,8 @@ GRIDS: dict[str, list[Setting]] = {  # changes of fields; eight a model, so that
     "mf": _grid({}, dim=(8, 16, 32, 64), loop__weight_decay=(1.0, 3.0)),
     "mf-plain": _grid({"biases": False}, dim=(8, 16, 32, 64), loop__weight_decay=(1.0, 3.0)),
     "lightgcn": _grid({}, layers=(2, 3), loop__learning_rate=(3e-3, 1e-2), loop__weight_decay=(0.3, 3.0)),
-    "sasrec": _grid({"layers": 1}, dropout=(0.2, 0.5), loop__learning_rate=(1e-3, 3e-3), loop__weight_decay=(0.3, 3.0)),
-    "din": _grid({}, dropout=(0.2, 0.5), loop__learning_rate=(1e-3, 3e-3), loop__weight_decay=(0.3, 3.0)),
+    "sasrec": _grid({"layers": 1}, dropout=(0.2, 0.5), loop__learning_rate=(3e-3, 1e-2), loop__weight_decay=(1.0, 5.0)),
+    "din": _grid({}, dropout=(0.2, 0.5), loop__learning_rate=(3e-3, 1e-2), loop__weight_decay=(0.3, 3.0)),
 }
 
 

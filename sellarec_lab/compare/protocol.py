@@ -7,6 +7,8 @@ import dataclasses
 import json
 import multiprocessing
 import os
+import threading
+import time
 import traceback
 from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -219,6 +221,14 @@ def _start(data, workers: int) -> None:
     global _DATA
     _DATA = data
     torch.set_num_threads(max(1, (os.cpu_count() or 1) // workers))
+    threading.Thread(target=_die_with, args=(os.getppid(),), daemon=True).start()
+
+
+def _die_with(parent: int) -> None:
+    """A worker whose parent was killed would train on, unseen; what it has so far is in its checkpoint."""
+    while os.getppid() == parent:
+        time.sleep(1.0)
+    os._exit(1)
 
 
 def _attempt(job: tuple[Preset, str, int], data=None) -> str | None:
