@@ -113,7 +113,7 @@ class LightGCNConfig:
 
     dim: int = 32
     layers: int = 2
-    loop: LoopConfig = dataclasses.replace(_CF_LOOP, weight_decay=0.3)
+    loop: LoopConfig = _CF_LOOP
 
 
 @dataclass(frozen=True)
@@ -125,7 +125,7 @@ class SASRecConfig:
     heads: int = 2
     dropout: float = 0.5
     history: int = 50  # most recent liked items that are read
-    loop: LoopConfig = dataclasses.replace(_CF_LOOP, learning_rate=3e-3)
+    loop: LoopConfig = _CF_LOOP
 
 
 @dataclass(frozen=True)
@@ -136,7 +136,7 @@ class DINConfig:
     hidden: int = 64
     dropout: float = 0.5
     history: int = 50
-    loop: LoopConfig = dataclasses.replace(_CF_LOOP, weight_decay=3.0)
+    loop: LoopConfig = _CF_LOOP
 
 
 @dataclass(frozen=True)
@@ -144,7 +144,7 @@ class CodesConfig:
     """Binary codes of users and items, told to the language model as text (BinLLM, arXiv 2406.03210)."""
 
     bits: int = 16
-    loop: LoopConfig = dataclasses.replace(_CF_LOOP, weight_decay=3.0)
+    loop: LoopConfig = _CF_LOOP
 
 
 @dataclass(frozen=True)
@@ -221,7 +221,15 @@ def _loop(base: LoopConfig, **changes: Any) -> LoopConfig:
 
 
 # no dropout in the adapters of small models: it draws a mask for every layer's input, a fifth of a step
-_TINY = Preset(name="tiny", dataset="tiny", lora=LoraConfig(dropout=0.0))
+_TINY = Preset(
+    name="tiny",
+    dataset="tiny",
+    lora=LoraConfig(dropout=0.0),
+    lightgcn=LightGCNConfig(loop=_loop(_CF_LOOP, weight_decay=0.3)),
+    sasrec=SASRecConfig(loop=_loop(_CF_LOOP, learning_rate=3e-3)),
+    din=DINConfig(loop=_loop(_CF_LOOP, weight_decay=3.0)),
+    codes=CodesConfig(loop=_loop(_CF_LOOP, weight_decay=3.0)),
+)
 _ML1M_CPU = Preset(
     name="ml-1m-cpu",
     dataset="ml-1m",

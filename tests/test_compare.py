@@ -257,3 +257,13 @@ def test_unknown_models_and_choices_are_refused(toy_cfg, toy):
     with pytest.raises(ValueError, match="not for 'train'"):
         compare.predictions(toy_cfg, toy, "means", "train")
     assert "oracle" not in compare.models_for(toy, "all")
+
+
+def test_ablations_can_have_fewer_seeds_and_are_compared_seed_by_seed(toy_cfg, toy, monkeypatch):
+    monkeypatch.setitem(methods.METHODS, "mf", dataclasses.replace(methods.METHODS["mf"], group="ablation"))
+    scored = compare.run(toy_cfg, toy, ["means", "mf", "lightgcn"], seeds=2, ablation_seeds=1)
+    assert [len(scored[n]) for n in ("means", "mf", "lightgcn")] == [2, 1, 2]
+    tests = compare.paired_tests(scored, "lightgcn", samples=20)
+    row = tests.query("model == 'mf' and split == 'test' and metric == 'auc'")["difference"].item()
+    first = {n: metrics.auc(scored[n][0]["label"], scored[n][0]["score"]) for n in ("lightgcn", "mf")}
+    assert row == pytest.approx(first["lightgcn"] - first["mf"])

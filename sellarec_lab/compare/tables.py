@@ -99,6 +99,7 @@ def paired_tests(
     """``against`` minus every other model, on the same users: ``model, split, metric, difference, low, high, p_value,
     p_holm, users, detectable``.
 
+    A model with fewer seeds is compared with as many of ``against``.
     ``p_holm`` is corrected for the number of models compared (Holm, within a split and metric). ``detectable`` is the
     true difference that this comparison would find with 80 % power: anything smaller is beyond this test split.
 
@@ -113,7 +114,7 @@ def paired_tests(
             continue
         for part, mask in parts(frames[0]).items():
             for metric in METRICS:
-                ours = [f[mask] for f in scored[against]]
+                ours = [f[mask] for f in scored[against][: len(frames)]]  # seed by seed, where a model has fewer
                 pair = metrics.paired(ours, [f[mask] for f in frames], metric, samples)
                 rows.append((name, part, metric, *pair, metrics.detectable(pair)))
     names = ["model", "split", "metric", "difference", "low", "high", "p_value", "users", "detectable"]
