@@ -220,11 +220,12 @@ def _loop(base: LoopConfig, **changes: Any) -> LoopConfig:
     return dataclasses.replace(base, **changes)
 
 
-# no dropout in the adapters of small models: it draws a mask for every layer's input, a fifth of a step
+# No dropout in the adapters of small models: it draws a mask for every layer's input, a fifth of a step. Adapters on
+# the attention alone: a quarter faster than on all layers, and better on valid once soft tokens are there.
 _TINY = Preset(
     name="tiny",
     dataset="tiny",
-    lora=LoraConfig(dropout=0.0),
+    lora=LoraConfig(dropout=0.0, targets=("q_proj", "k_proj", "v_proj", "o_proj")),
     lightgcn=LightGCNConfig(loop=_loop(_CF_LOOP, weight_decay=0.3)),
     sasrec=SASRecConfig(loop=_loop(_CF_LOOP, learning_rate=3e-3)),
     din=DINConfig(loop=_loop(_CF_LOOP, weight_decay=3.0)),
