@@ -23,9 +23,30 @@ def test_run_leaves_the_results(tmp_path, capsys):
     results = pd.read_csv(tmp_path / "fast" / "results.csv")
     assert list(results.columns) == ["model", "split", "metric", "value", "low", "high", "seeds", "seconds"]
     assert {"oracle", "means", "mf", "zero-shot", "tallrec", "collm", "sella"} == set(results["model"])
-    assert set(results["split"]) == {"test", "test-warm", "test-cold"}
-    assert ((results["low"] <= results["value"]) & (results["value"] <= results["high"])).all()
+    assert {"test", "test-warm", "test-cold"} <= set(results["split"])
+    ranked = results[results["metric"].isin(["auc", "uauc"])]
+    assert ((ranked["low"] <= ranked["value"]) & (ranked["value"] <= ranked["high"])).all()
+    cells = pd.read_csv(tmp_path / "fast" / "cells.csv")
+    assert (cells["error"].fillna("") == "").all() and (cells["peak_gb"] > 0).all()
     assert "SeLLa-Rec" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_compare_leaves_the_table_the_page_and_the_section(tmp_path, capsys, monkeypatch):
+    into = tmp_path / "R.md"
+    into.write_text("<!-- compare:tiny-fast -->\n<!-- /compare:tiny-fast -->\n")
+    wanted = "means,popularity,mf,tallrec,zero-shot,fusion-cf"
+    given = ["compare", "--fast", "--models", wanted, "--against", "mf", "--rank-users", "5", "--seeds", "2"]
+    given += ["--artifacts", str(tmp_path), "--into", str(into)]
+    assert main(given) == 0
+    assert "numbers mean nothing" in capsys.readouterr().out
+    text = into.read_text()
+    assert "python -m sellarec_lab compare --fast" in text and "| Popularity |" in text and "Seeds 0, 1" in text
+    page = (tmp_path / "tiny-fast" / "compare.html").read_text(encoding="utf-8")
+    assert page.count("Plotly.newPlot(") >= 4 and 'src="http' not in page
+    assert main(["compare", "--list"]) == 0 and "sella-rince" in capsys.readouterr().out
+    with pytest.raises(ValueError, match="unknown choice of models"):
+        main(["compare", "--models", "nothing", "--artifacts", str(tmp_path)])
 
 
 def test_an_unknown_preset_is_refused():

@@ -22,6 +22,12 @@ def test_the_table_holds_what_was_scored_and_nothing_is_computed_twice(toy_cfg, 
     whole = results[(results["split"] == "test") & (results["model"] == "mf") & (results["metric"] == "auc")]
     predicted = sella.train_collab(toy_cfg, toy).predict(toy.test)
     assert whole["value"].item() == pytest.approx(metrics.auc(toy.test["label"], predicted["score"]))
+    valid = compare.predictions(toy_cfg, toy, "mf", "valid")
+    p = metrics.probabilities(predicted["score"], metrics.calibrate(valid["label"], valid["score"]))
+    mf = results[(results["split"] == "test") & (results["model"] == "mf")].set_index("metric")["value"]
+    assert mf["log_loss"] == pytest.approx(metrics.log_loss(toy.test["label"], p))
+    assert mf["ece"] == pytest.approx(metrics.expected_calibration_error(toy.test["label"], p))
+    assert ((results["low"] <= results["value"] + 1e-9) | (results["metric"] == "ece")).all()  # ece is biased upwards
     monkeypatch.setattr(protocol, "_scores", lambda *a: pytest.fail("computed again"))
     again = compare.run(toy_cfg, toy, models)
     pd.testing.assert_frame_equal(again["mf"][0], scored["mf"][0])

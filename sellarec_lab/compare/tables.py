@@ -21,6 +21,7 @@ METRICS = ("auc", "uauc")  # in every part of test
 WITHIN = ("ndcg", "map")  # on the whole test split; within a user, as UAUC is
 CALIBRATION = ("log_loss", "ece")  # after a logistic calibration that is fitted on valid, the same for every model
 RANKING = ("hr@5", "hr@10", "ndcg@5", "ndcg@10")
+_BINS = 10  # of equal width, for the expected calibration error
 COLUMNS = ["model", "split", "metric", "value", "low", "high", "seeds", "seconds"]
 
 
@@ -51,7 +52,7 @@ def table(
             continue
         seeds = _seeds(cfg, name, frames, scored)
         spent = round(sum(costs(c, data, name)["seconds"] for c in seeds), 1)
-        measured = [*_ranked(frames, data, samples), *_calibrated(seeds, data, name, frames)]
+        measured = [*_ranked(frames, data, samples), *_calibrated(seeds, data, name, frames, samples)]
         if rank_users and not METHODS[name].fuses and name != "oracle":
             measured += _catalogue(full_ranking(seeds[0], data, name, rank_users), rank_users, samples)
         rows += [(name, *row, 1 if row[0].startswith("catalogue") else len(frames), spent) for row in measured]
@@ -73,15 +74,25 @@ def _ranked(frames: Sequence[pd.DataFrame], data, samples: int) -> list[tuple]:
     return rows
 
 
-def _calibrated(seeds: list[Preset], data, name: str, frames: Sequence[pd.DataFrame]) -> list[tuple]:
-    """Log loss (nats) and expected calibration error, means over seeds, without interval."""
+def _calibrated(seeds: list[Preset], data, name: str, frames: Sequence[pd.DataFrame], samples: int) -> list[tuple]:
+    """Log loss (nats) and expected calibration error of calibrated scores: means over seeds, with intervals."""
+    users, codes = np.unique(frames[0]["user_id"], return_inverse=True)
+    draws = np.random.default_rng(0).multinomial(len(users), np.full(len(users), 1 / len(users)), samples)
+    draws = np.vstack([np.ones(len(users), dtype=int), draws])  # the first is the data itself
+    rows = draws @ np.bincount(codes)
     found = []
     for cfg, frame in zip(seeds, frames, strict=True):
         valid = predictions(cfg, data, name, "valid")
         p = metrics.probabilities(frame["score"], metrics.calibrate(valid["label"], valid["score"]))
-        labels = frame["label"]
-        found.append((metrics.log_loss(labels, p), metrics.expected_calibration_error(labels, p)))
-    return [("test", m, v, np.nan, np.nan) for m, v in zip(CALIBRATION, np.mean(found, axis=0), strict=True)]
+        labels = frame["label"].to_numpy()
+        likely = np.clip(np.where(labels == 1, p, 1 - p), 1e-15, 1.0)
+        loss = draws @ np.bincount(codes, weights=-np.log(likely)) / rows
+        gaps = np.zeros((len(users), _BINS))
+        np.add.at(gaps, (codes, np.minimum((p * _BINS).astype(int), _BINS - 1)), labels - p)
+        found.append((loss, np.abs(draws @ gaps).sum(axis=1) / rows))
+    values = np.mean(found, axis=0)  # [2, 1 + samples]
+    bounds = np.quantile(values[:, 1:], [0.025, 0.975], axis=1)
+    return [("test", m, values[i, 0], *bounds[:, i]) for i, m in enumerate(CALIBRATION)]
 
 
 def _catalogue(ranking: pd.DataFrame, users: int, samples: int) -> list[tuple]:
