@@ -1,0 +1,79 @@
+"""Controls wired to models: pick a user, drop a title, rewrite the question, switch a token off, watch the score.
+
+The heart is a value, `Case`; `Workbench` moves from case to case, by widgets or by code, and back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pandas as pd
+
+from sellarec_lab import compare, sella
+from sellarec_lab.workbench import files
+from sellarec_lab.workbench.answers import Answer, Ranked, Token, answer, ranking, tokens
+from sellarec_lab.workbench.bench import Workbench
+from sellarec_lab.workbench.case import Case, template_pieces, template_text
+from sellarec_lab.workbench.people import Found, People
+
+__all__ = [
+    "Answer", "Case", "Found", "People", "Ranked", "Token", "Workbench", "answer", "open", "open_case", "ranking",
+    "template_pieces", "template_text", "tokens",
+]  # fmt: skip
+
+
+def open(models, data, cfg=None, predictions: pd.DataFrame | None = None) -> Workbench:
+    """Open the workbench.
+
+    Args:
+        models: a `Recommender`, or name -> `Recommender`; the first two are shown beside each other.
+        data: the `Interactions` that the models know; true probabilities are shown where it has them.
+        cfg: the preset; with it the search "worst" reads scores that `lab.compare` has made before.
+        predictions: scored rows (``model.predict(data.test)``) for the search "worst".
+
+    Raises:
+        ValueError: no model; or a model that was trained on another catalogue than ``data``.
+    """
+    named = dict(models) if isinstance(models, Mapping) else {_name(models): models}
+    if not named:
+        raise ValueError("no model was given: pass a Recommender, or a dict of name and Recommender")
+    for name, model in named.items():
+        if list(model.memory.titles) != list(data.titles):
+            raise ValueError(
+                f"model {name!r} knows other titles than the data {data.name!r}: give the data it was made of"
+            )
+    if predictions is None and cfg is not None:
+        predictions = _scored_before(cfg, data, named)
+    return Workbench(named, data, predictions)
+
+
+def open_case(path: str | Path, models, data, cfg=None) -> Workbench:
+    """Open the workbench on a case that `Workbench.export` wrote as json.
+
+    Raises:
+        ValueError: no such file, or one of other data, or a field that can't be used; names the file and the field.
+    """
+    case, shown = files.read(path, data)
+    bench = open(models, data, cfg)
+    try:
+        for name in bench.models:
+            case.check(bench.models[name])
+    except ValueError as error:
+        raise ValueError(f"{path}, field case.{error}") from error
+    bench.restore(case, [name for name in shown if name in bench.models], f"opened: {Path(path).name}")
+    return bench
+
+
+def _name(model) -> str:
+    """What a single model is called: its recipe's name, or its title."""
+    return next((name for name, recipe in sella.RECIPES.items() if recipe == model.recipe), model.recipe.title)
+
+
+def _scored_before(cfg, data, models: Mapping) -> pd.DataFrame | None:
+    """Test scores of the first model that was scored before; nothing is trained here."""
+    for model in models.values():
+        name = _name(model)
+        if name in sella.RECIPES and all(a.finished for a in compare.artifacts(cfg, data, name).values()):
+            return compare.predictions(cfg, data, name)
+    return None

@@ -1,0 +1,279 @@
+"""The workbench: a case, the models that answer it, the way back, and the page that shows it all."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import pandas as pd
+
+from sellarec_lab.prompts import SHOWN, TEMPLATES
+from sellarec_lab.views import Html
+from sellarec_lab.workbench import answers as ask
+from sellarec_lab.workbench import files, render
+from sellarec_lab.workbench.answers import Answer, Ranked
+from sellarec_lab.workbench.case import Case, template_pieces
+from sellarec_lab.workbench.desk import Desk
+from sellarec_lab.workbench.people import Found, People
+
+_KEPT = 500  # answers in the cache; the oldest go first
+
+
+class Workbench:
+    """One or two models beside each other on one case; made by `open`.
+
+    Everything that a control does is a method here, so a notebook can drive the bench by code. A method that can't do
+    what it was asked to raises, and leaves the case as it was; a control shows the same error in the panel.
+
+    Attributes: ``case``, ``answers`` (model name -> `Answer`), ``shown`` (names of the models), ``controls`` (name ->
+    widget), ``last_seconds`` (how long the last change took, rendering included), ``error`` (the last one shown).
+    """
+
+    def __init__(self, models: Mapping, data, predictions: pd.DataFrame | None = None):
+        self.models, self.data = dict(models), data
+        self.people = People(data, predictions)
+        self.shown: tuple[str, ...] = tuple(self.models)[:2]
+        self.found = self.people.search("")
+        self.error: Exception | None = None
+        self.last_seconds = 0.0
+        self._past: list[Case] = []
+        self._before: dict[str, Answer] = {}
+        self._said: dict[tuple[str, Case], Answer] = {}
+        self._ranked: dict[tuple, list[Ranked]] = {}
+        user = self.found.users[0]
+        self.case, self.step = self._untouched(user, self._latest(user)), "as it is"
+        self.answers = self._ask(self.case)
+        self._desk = Desk(self)
+        self.controls = self._desk.widgets
+        self._desk.show()
+
+    # ------------------------------------------------------------------------------------- who is asked about what
+
+    def search(self, text: str) -> Found:
+        """List users; see `People.search`."""
+        self.found = self.people.search(text)
+        self._desk.show()
+        return self.found
+
+    def pick(self, user: int | str, item: int | str | None = None) -> None:
+        """Ask about a user (internal id, or text: the original one) and an item (default: the row rated last)."""
+        user_id = self.people.user(user)
+        self._known(user_id)
+        case = self._untouched(user_id, self._latest(user_id) if item is None else self.people.item(item))
+        self._go(case, f"picked user {self.people.name(user_id)}")
+
+    def target(self, item: int | str) -> None:
+        """Ask about another item (id or title). A history that was not edited becomes that of the item's moment."""
+        item_id, case = self.people.item(item), self.case
+        moved = case.retargeted(item_id)
+        moved.check(self._lead)
+        if case.history == self._untouched(case.user_id, case.item_id).history:
+            history = self._untouched(case.user_id, item_id).history
+            moved = dataclasses.replace(moved, history=history)
+        self._go(moved, f"target: {self.people.titles[item_id]}")
+
+    def retitle(self, title: str | None) -> None:
+        """Ask about a title that need not exist; None asks about the item again."""
+        self._go(self.case.retitled(title), f"retitled: {title}" if title else "the item's own title")
+
+    # ------------------------------------------------------------------------------------------- what the prompt says
+
+    def drop(self, item: int | str) -> None:
+        """Take a title out of the history."""
+        item_id = self.people.item(item)
+        self._go(self.case.dropped(item_id), f"dropped: {self._title(item_id)}")
+
+    def add(self, item: int | str) -> None:
+        """Put a title into the history: back to its place if it was dropped, else as the most recent."""
+        item_id = self.people.item(item)
+        case = self.case.added(item_id)
+        if item_id in self.roll:
+            back = tuple(i for i in self.roll if i in case.history)
+            case = dataclasses.replace(case, history=back)
+        self._go(case, f"added: {self._title(item_id)}")
+
+    def rephrase(self, text: str | None) -> None:
+        """Ask in other words, one piece a line (see `case.template_pieces`); None: in each model's own."""
+        pieces = None if text is None else template_pieces(text)
+        own = {TEMPLATES[self.models[name].prompt_config.template].pieces for name in self.shown}
+        self._go(self.case.rephrased(None if own == {pieces} else pieces), "rephrased")
+
+    def switch_off(self, kind: str) -> None:
+        """Leave a kind of soft token out ("user", "item", "warm", "taste", "prompt")."""
+        self._go(self.case.switched(kind, False), f"switched off: {SHOWN.get(kind)}")
+
+    def switch_on(self, kind: str) -> None:
+        """Bring a kind of soft token back, where the recipe has it."""
+        self._go(self.case.switched(kind, True), f"switched on: {SHOWN.get(kind)}")
+
+    def own(self, user: int | str | None) -> None:
+        """Put another user's `<User_ID>` token into the prompt; None brings the own one back."""
+        owner = None if user is None else self.people.user(user)
+        self._go(self.case.owned(owner), "own user token" if owner is None else f"token of user {user}")
+
+    # ------------------------------------------------------------------------------------------------- and the rest
+
+    def choose(self, *names: str) -> None:
+        """Show one model, or two beside each other.
+
+        Raises:
+            ValueError: no, or more than two names, or one that the bench does not have.
+        """
+        unknown = [name for name in names if name not in self.models]
+        if unknown or len(set(names)) not in (1, 2):
+            raise ValueError(f"choose one or two of {', '.join(self.models)}; got {', '.join(names) or 'nothing'}")
+        before = self.shown
+        self.shown = tuple(dict.fromkeys(names))
+        try:
+            self._settle(self.case, self.step)
+        except Exception:
+            self.shown = before
+            raise
+
+    def restore(self, case: Case, names: Iterable[str] = (), step: str = "restored") -> None:
+        """Go to a case of your own making, with the models of these names (default: those shown now)."""
+        for name in self.models:
+            case.check(self.models[name])
+        self.shown = tuple(names)[:2] or self.shown
+        self._go(case, step)
+
+    def undo(self) -> None:
+        """One step back, as often as there were steps.
+
+        Raises:
+            ValueError: there was none.
+        """
+        if not self._past:
+            raise ValueError("nothing to undo: this is the first case")
+        self._settle(self._past[-1], f"undone: {self.step}")
+        self._past.pop()
+
+    def reset(self) -> None:
+        """Take all edits of this user and item back; this can be undone as well."""
+        self._go(self._untouched(self.case.user_id, self.case.item_id), "reset")
+
+    def rank(self) -> dict[str, list[Ranked]]:
+        """Every item in the target's place, with this history, these words and tokens: model name -> best first."""
+        with self._desk.busy("ranking the catalogue ..."):
+            for name in self.shown:
+                key = self._ranking_key(name)
+                if key not in self._ranked:
+                    self._ranked[key] = ask.ranking(self.models[name], self.case)
+        self._desk.show()
+        return {name: self._ranked[self._ranking_key(name)] for name in self.shown}
+
+    def export(self, path: str | Path) -> Path:
+        """Write what is shown: ``.html`` (a page that needs no network, script or kernel) or ``.json`` (`open_case`
+        restores it)."""
+        return files.write(path, self)
+
+    @property
+    def roll(self) -> tuple[int, ...]:
+        """The titles that can be ticked: the history as it was, and what was added."""
+        own = self._untouched(self.case.user_id, self.case.item_id).history
+        return (*own, *(i for i in self.case.history if i not in own))
+
+    def snapshot(self) -> Html:
+        """The page as it stands now, as a static view."""
+        return Html(self._repr_html_())
+
+    def to_html(self) -> str:
+        """The page as a fragment of html."""
+        return self._repr_html_()
+
+    def _repr_html_(self) -> str:
+        return render.page(self._page())
+
+    def _repr_mimebundle_(self, include=None, exclude=None) -> dict:
+        """The widgets where there is a kernel; beside them the static page, for where there is none."""
+        view = {"version_major": 2, "version_minor": 0, "model_id": self._desk.box.model_id}
+        plain = f"Workbench(user {self.case.user_id}, item {self.case.item_id}, {', '.join(self.shown)})"
+        bundle = {"text/plain": plain, "text/html": self._repr_html_()}
+        return bundle | {"application/vnd.jupyter.widget-view+json": view}
+
+    # ------------------------------------------------------------------------------------------------------- inside
+
+    @property
+    def _lead(self):
+        return self.models[self.shown[0]]
+
+    def _known(self, user_id: int) -> None:
+        if user_id not in self._lead.memory.seen:
+            low, high = min(self._lead.memory.seen), max(self._lead.memory.seen)
+            raise ValueError(f"user_id: user {user_id} is not in the data; known ids run from {low} to {high}")
+
+    def _title(self, item_id: int) -> str:
+        return self.people.titles[item_id]
+
+    def _latest(self, user_id: int) -> int:
+        return int(self.people.rated(user_id)["item_id"].iloc[-1])
+
+    def _untouched(self, user_id: int, item_id: int) -> Case:
+        return Case.of(self._lead, user_id, item_id, self.people.moment(user_id, item_id))
+
+    def _ask(self, case: Case) -> dict[str, Answer]:
+        """One batch a model; nothing for a case that was asked before."""
+        for name in self.shown:
+            if (name, case) not in self._said:
+                self._said[name, case] = ask.answer(self.models[name], case)
+        out = {name: self._said[name, case] for name in self.shown}
+        while len(self._said) > _KEPT:
+            del self._said[next(iter(self._said))]
+        return out
+
+    def _go(self, case: Case, step: str) -> None:
+        """To another case, with a way back; if it can't be scored, nothing has changed."""
+        past = self.case
+        self._settle(case, step)
+        if case != past:
+            self._past.append(past)
+
+    def _settle(self, case: Case, step: str) -> None:
+        started = time.perf_counter()
+        with self._desk.busy("scoring ..."):
+            answers = self._ask(case)
+        self._before = self.answers if case != self.case else self._before
+        self.case, self.answers, self.step, self.error = case, answers, step, None
+        self._desk.show()
+        self.last_seconds = time.perf_counter() - started
+
+    def _ranking_key(self, name: str) -> tuple:
+        """All that a ranking depends on: everything but the target."""
+        case = self.case
+        return name, case.user_id, case.history, case.template, case.off, case.owner
+
+    def _page(self) -> render.Page:
+        columns = [self._column(name) for name in self.shown]
+        user, rated = self.people.name(self.case.user_id), self.people.rated(self.case.user_id)
+        return render.Page(self.case, user, self.step, columns, self.people.titles, rated, self._notes())
+
+    def _column(self, name: str) -> render.Column:
+        said, before, case = self.answers[name], self._before.get(name), self.case
+        known = self.data.truth is not None and case.title is None and case.owner is None
+        truth = float(self.data.truth[case.user_id, case.item_id]) if known else None
+        change = said.score - before.score if before else None
+        recipe = self.models[name].recipe.title
+        return render.Column(name, recipe, said, change, truth, self._ranked.get(self._ranking_key(name)))
+
+    def _notes(self) -> list[str]:
+        """What a reader of the page should know about this case."""
+        case, notes = self.case, []
+        kinds = {kind for name in self.shown for kind in self.models[name].recipe.slots}
+        if case.title is not None:
+            gone = " and ".join(SHOWN[k] for k in ("item", "warm") if k in kinds)
+            notes.append(f"a free title: no vector belongs to it{f', so {gone} are left out' if gone else ''}")
+        elif case.item_id not in self.people.trained_items:
+            notes.append("the film has no row in train: <Item_ID> was never trained")
+        if case.user_id not in self.people.trained_users:
+            notes.append("the user has no row in train: <User_ID> was never trained")
+        if off := [SHOWN[k] for k in case.off if k in kinds]:
+            notes.append(f"switched off: {', '.join(off)}")
+        if case.owner is not None:
+            notes.append(f"<User_ID> is that of user {self.people.name(case.owner)} (id {case.owner})")
+        if case.history != self._untouched(case.user_id, case.item_id).history:
+            notes.append("the history was edited")
+        elif self.people.moment(case.user_id, case.item_id) is not None:
+            notes.append("history as of the moment when the user rated this film; later likes are not in it")
+        return notes

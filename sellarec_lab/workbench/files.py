@@ -1,0 +1,82 @@
+"""A case on disk: json that opens again, and a page that needs nothing to be read."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import sellarec_lab
+from sellarec_lab import runtime, views
+from sellarec_lab.workbench import case as cases
+from sellarec_lab.workbench.case import Case
+
+FORMAT = "sellarec_lab case 1"
+FIELDS = ("format", "case", "data", "shown", "models", "versions")
+
+
+def write(path: str | Path, bench) -> Path:
+    """Write the case that a `Workbench` shows, as ``.html`` or ``.json``, atomically; returns the path.
+
+    Raises:
+        ValueError: another ending.
+    """
+    path = Path(path)
+    if path.suffix == ".html":
+        views.to_html(bench, path)
+    elif path.suffix == ".json":
+        runtime.write_text(path, json.dumps(_record(bench), indent=1, ensure_ascii=False))
+    else:
+        raise ValueError(
+            f"{path}: a case is written as .html or .json, not as {path.suffix or 'a file without ending'}"
+        )
+    return path
+
+
+def _record(bench) -> dict[str, Any]:
+    models = {
+        name: {"score": answer.score, "probability": answer.probability, "prompt": answer.prompt.text}
+        | {"recipe": dataclasses.asdict(bench.models[name].recipe)}
+        for name, answer in bench.answers.items()
+    }
+    data = {"name": bench.data.name, "fingerprint": bench.data.fingerprint}
+    versions = {"sellarec_lab": sellarec_lab.__version__, "commit": runtime.commit(), **runtime.versions()}
+    parts = (FORMAT, bench.case.to_json(), data, list(bench.shown), models, versions)
+    return dict(zip(FIELDS, parts, strict=True))
+
+
+def read(path: str | Path, data) -> tuple[Case, list[str]]:
+    """The case in a json file, and the names of the models that were shown.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: not such a file, or of other data; the message names the file and the field.
+    """
+    path = Path(path)
+    try:
+        raw = json.loads(path.read_text(encoding="utf-8"))
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise ValueError(f"{path}: no json ({error}); open a file that bench.export('….json') wrote") from error
+    if not isinstance(raw, dict) or raw.get("format") != FORMAT:
+        raise ValueError(f"{path}, field format: expected {FORMAT!r}; open a file that bench.export('….json') wrote")
+    if unknown := sorted(set(raw) - set(FIELDS)):
+        raise ValueError(f"{path}, field {unknown[0]}: unknown; known fields: {', '.join(FIELDS)}")
+    if missing := [field for field in ("case", "data") if not isinstance(raw.get(field), dict)]:
+        raise ValueError(f"{path}, field {missing[0]}: missing or no object")
+    if raw["data"].get("fingerprint") != data.fingerprint:
+        raise ValueError(
+            f"{path}, field data.fingerprint: the case was written for other data ({raw['data'].get('name')!r}), where "
+            f"the same ids are other people and films; open it with that data instead of {data.name!r}"
+        )
+    try:
+        return cases.from_json(raw["case"]), [str(name) for name in raw.get("shown") or []]
+    except ValueError as error:
+        raise ValueError(f"{path}, field case.{error}") from error
+
+
+def file_name(user: str, case: Case, suffix: str) -> str:
+    """A name that says user and item; characters that file systems dislike become "_"."""
+    plain = "".join(c if c.isalnum() or c in "-." else "_" for c in user)
+    what = "free-title" if case.title is not None else f"item-{case.item_id}"
+    return f"case_user-{plain}_{what}{suffix}"
