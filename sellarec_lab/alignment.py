@@ -36,6 +36,24 @@ class Aligned(NamedTuple):
     head: Head
 
 
+class Snapshots(NamedTuple):
+    """Where the tokens stood at S moments of the alignment, from the untrained start to the state that was kept.
+
+    ``steps`` [S]; ``user_ids`` [u] and ``item_ids`` [m] are the rows of the tables that are followed, and
+    ``warm_users`` [u], ``warm_items`` [m] say which of them train held. Float32 vectors in the language model's space:
+    ``users`` [S, u, width] and ``items`` [S, m, width] are projected, ``semantics`` [S, m, width] is the moving table.
+    """
+
+    steps: torch.Tensor
+    user_ids: torch.Tensor
+    item_ids: torch.Tensor
+    warm_users: torch.Tensor
+    warm_items: torch.Tensor
+    users: torch.Tensor
+    items: torch.Tensor
+    semantics: torch.Tensor
+
+
 def infonce(anchors: torch.Tensor, candidates: torch.Tensor, temperature: float) -> torch.Tensor:
     """InfoNCE with cosine similarity: row i of ``anchors`` [B, d] belongs to row i of ``candidates`` [B, d].
 
@@ -75,6 +93,10 @@ class AlignedModel(nn.Module):
     def semantic_table(self) -> torch.Tensor:
         return self.said + self.config.semantics_rate * self.shift.weight
 
+    def now(self) -> Aligned:
+        """Tables and head as they stand; the head is the very one that trains."""
+        return Aligned(self.mf.vectors(), self.semantic_table(), self.head)
+
     def project_items(self, items: torch.Tensor) -> torch.Tensor:
         """Item ids [B] to vectors in the language model's space [B, width]."""
         return self.head(torch.cat([self.mf.items(items), self.mf.item_bias(items)], dim=-1))
@@ -88,6 +110,57 @@ class AlignedModel(nn.Module):
         return rating + self.config.weight * pull
 
 
+class Recorder:
+    """Takes snapshots while `align` trains: before the first step, and at validations, closer together early on, when
+    vectors move most.
+
+    It draws nothing at random and moves nothing, so training ends where it would have ended unwatched. At most
+    ``most`` moments are held. Of large catalogues, evenly spread rows are followed: ``rows`` at most, and a million
+    numbers a table.
+    """
+
+    def __init__(self, most: int = 8, rows: int = 4000):
+        if most < 3:
+            raise ValueError(f"most is {most}, expected at least 3: a start, a moment between, and an end")
+        self.most, self.rows = most, rows
+        self._moments: dict[int, tuple[torch.Tensor, ...]] = {}  # by number of the validation; 0 is the start
+        self._count = 0
+
+    def note(self, model: AlignedModel) -> None:
+        """Look at the model; when too much is held, forget the moment whose neighbours are nearest to each other."""
+        self._moments[self._count] = self._look(model.now())
+        self._count += 1
+        if len(self._moments) > self.most:
+            numbers = list(self._moments)
+            gaps = {n: (after + 1) / (before + 1) for before, n, after in zip(numbers, numbers[1:], numbers[2:])}
+            del self._moments[min(gaps, key=gaps.get)]
+
+    def finish(self, kept: Aligned, history: History) -> Snapshots:
+        """The moments up to the state that was kept, which comes last; what training threw away is left out."""
+        validated = [r["step"] for r in history.records if "auc" in r]
+        steps = [0, *validated[len(validated) - self._count + 1 :]]  # a resumed run saw its last validations alone
+        found = {steps[n]: moment for n, moment in self._moments.items() if steps[n] < history.best_step}
+        found[history.best_step] = self._look(kept)
+        users, items = self._rows(kept.vectors.users, kept), self._rows(kept.vectors.items, kept)
+        warm = kept.vectors.users[users].any(dim=1), kept.vectors.items[items].any(dim=1)
+        tables = (torch.stack(table) for table in zip(*found.values(), strict=True))
+        return Snapshots(torch.tensor(list(found)), users, items, *warm, *tables)
+
+    def _rows(self, table: torch.Tensor, now: Aligned) -> torch.Tensor:
+        """Ids that are followed, spread evenly over 1 .. n."""
+        n = len(table) - 1
+        many = min(n, self.rows, max(1, 1_000_000 // now.semantics.shape[1]))
+        return 1 + torch.arange(many) * n // many
+
+    @torch.no_grad()
+    def _look(self, now: Aligned) -> tuple[torch.Tensor, ...]:
+        """Projected users [u, width] and items [m, width], semantics [m, width]; copies on the CPU."""
+        users, items = self._rows(now.vectors.users, now), self._rows(now.vectors.items, now)
+        on = now.head[0].weight.device
+        projected = [now.head(v.to(on)).cpu() for v in (now.vectors.users[users], now.vectors.items[items])]
+        return *projected, now.semantics[items.to(now.semantics.device)].float().cpu()
+
+
 def align(
     collab_config: CollabConfig,
     config: AlignmentConfig,
@@ -95,15 +168,26 @@ def align(
     semantics: torch.Tensor,
     seed: int = 0,
     checkpoint: Path | None = None,
+    recorder: Recorder | None = None,
 ) -> tuple[Aligned, MatrixFactorisation, History]:
-    """Train on ``data.train``, stop on valid AUC of the ratings. The MF starts from nothing, as the paper's does."""
+    """Train on ``data.train``, stop on valid AUC of the ratings. The MF starts from nothing, as the paper's does.
+
+    A ``recorder`` looks on: `Recorder.finish` gives its snapshots afterwards.
+    """
     torch.manual_seed(seed)
     mf = MatrixFactorisation(data.n_users, data.n_items, collab_config.dim, collab_config.biases, seed)
     mf.mark_seen(data.train)
     model = AlignedModel(mf, semantics, config)
+    if recorder is not None:
+        recorder.note(model)
+
+    def validate() -> dict[str, float]:
+        if recorder is not None:
+            recorder.note(model)
+        return collab.ranking_quality(mf.predict(data.valid))
+
     history = training.fit(
         model, collab.rating_batches(data.train, config.loop.batch_size, seed), config.loop,
-        label="alignment", seed=seed, checkpoint=checkpoint,
-        validate=lambda: collab.ranking_quality(mf.predict(data.valid)),
+        label="alignment", seed=seed, checkpoint=checkpoint, validate=validate,
     )  # fmt: skip
-    return Aligned(mf.vectors(), model.semantic_table(), model.head), mf, history
+    return model.now(), mf, history

@@ -1,3 +1,5 @@
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -113,3 +115,109 @@ def test_norms_match_the_words(projector):
 def test_what_trains_is_what_was_chosen(projector):
     projector.set_trainable(("tables",))
     assert {n for n, p in projector.named_parameters() if p.requires_grad} == {"users.weight", "items.weight"}
+
+
+# ------------------------------------------------------------------------------------- snapshots
+
+
+def run_alignment(toy, epochs=12, recorder=None):
+    torch.manual_seed(0)
+    table = torch.randn(toy.n_items + 1, 12)
+    loop = config.LoopConfig(
+        learning_rate=0.01, batch_size=64, epochs=epochs, evaluations=1, patience=99, schedule="constant", warmup=0.0
+    )
+    settings = config.AlignmentConfig(hidden=16, loop=loop, weight=1.0, semantics_rate=1.0)
+    return alignment.align(config.CollabConfig(dim=4), settings, toy, table, recorder=recorder), table
+
+
+def test_looking_on_changes_nothing(toy):
+    (alone, mf, history), _ = run_alignment(toy)
+    chance = torch.get_rng_state()
+    (watched, mf_watched, history_watched), _ = run_alignment(toy, recorder=alignment.Recorder())
+    assert torch.equal(chance, torch.get_rng_state())
+    drop = lambda h: [{k: v for k, v in r.items() if k != "seconds"} for r in h.records]  # noqa: E731
+    assert drop(history) == drop(history_watched)
+    assert all(torch.equal(a, b) for a, b in zip(alone.vectors, watched.vectors))
+    assert torch.equal(alone.semantics, watched.semantics)
+    pairs = zip(alone.head.state_dict().values(), watched.head.state_dict().values())
+    assert all(torch.equal(a, b) for a, b in pairs)
+    assert all(torch.equal(a, b) for a, b in zip(mf.state_dict().values(), mf_watched.state_dict().values()))
+
+
+@pytest.fixture
+def ever_better(monkeypatch):
+    """Every validation is better than the one before, so the last state is kept."""
+    steps = itertools.count()
+    monkeypatch.setattr(collab, "ranking_quality", lambda frame: {"auc": float(next(steps))})
+
+
+def test_snapshots_run_from_the_start_to_what_was_kept(toy, ever_better):
+    recorder = alignment.Recorder(most=5)
+    (kept, _, history), table = run_alignment(toy, epochs=30, recorder=recorder)
+    walk = recorder.finish(kept, history)
+    assert walk.steps[0] == 0 and walk.steps[-1] == history.best_step
+    assert (walk.steps // 4).tolist() == [0, 1, 6, 23, 30]  # four steps an epoch, a validation after each
+    validated = {r["step"] for r in history.records if "auc" in r}
+    assert set(walk.steps[1:].tolist()) <= validated
+    assert walk.items.shape == walk.semantics.shape == (len(walk.steps), toy.n_items, 12)
+    assert walk.users.shape == (len(walk.steps), toy.n_users, 12)
+    assert torch.equal(walk.semantics[0], table[1:])
+    with torch.no_grad():
+        torch.testing.assert_close(walk.items[-1], kept.head(kept.vectors.items[1:]))
+        torch.testing.assert_close(walk.users[-1], kept.head(kept.vectors.users[1:]))
+    assert torch.equal(walk.semantics[-1], kept.semantics[1:])
+    assert all(not torch.equal(a, b) for a, b in zip(walk.items, walk.items[1:]))  # copies, not views
+    assert walk.item_ids.tolist() == list(range(1, 17)) and walk.warm_items.dtype == torch.bool
+    assert walk.warm_items.tolist() == [bool(i in set(toy.train["item_id"])) for i in range(1, 17)]
+
+
+def test_a_snapshot_is_the_state_at_its_step(toy, ever_better):
+    """A run that stops at a step of a longer run stands where the longer run stood."""
+    recorder = alignment.Recorder(most=20)
+    (kept, _, history), _ = run_alignment(toy, epochs=6, recorder=recorder)
+    walk = recorder.finish(kept, history)
+    (short, _, early), _ = run_alignment(toy, epochs=2)
+    step = early.records[-1]["step"]
+    assert early.best_step == step and step in walk.steps.tolist()
+    with torch.no_grad():
+        expected = short.head(short.vectors.items[1:])
+    assert torch.allclose(walk.items[walk.steps.tolist().index(step)], expected, atol=1e-6)
+
+
+def test_what_training_threw_away_is_no_snapshot(toy, monkeypatch):
+    quality = iter([0.5, 0.6, 0.7, 0.4, 0.3, 0.2])
+    monkeypatch.setattr(collab, "ranking_quality", lambda frame: {"auc": next(quality)})
+    recorder = alignment.Recorder()
+    (kept, _, history), _ = run_alignment(toy, epochs=6, recorder=recorder)
+    assert (recorder.finish(kept, history).steps // 4).tolist() == [0, 1, 2, 3]
+
+
+def test_large_catalogues_are_followed_in_part(toy):
+    recorder = alignment.Recorder(rows=5)
+    (kept, _, history), _ = run_alignment(toy, recorder=recorder)
+    walk = recorder.finish(kept, history)
+    assert walk.item_ids.tolist() == [1, 4, 7, 10, 13] and len(walk.user_ids) == 5
+    assert walk.items.shape[1:] == (5, 12)
+    with pytest.raises(ValueError, match="most is 2, expected at least 3"):
+        alignment.Recorder(most=2)
+
+
+def test_no_training_leaves_one_moment(toy):
+    recorder = alignment.Recorder()
+    (kept, _, history), _ = run_alignment(toy, epochs=0, recorder=recorder)
+    assert recorder.finish(kept, history).steps.tolist() == [0]
+
+
+def test_the_stage_keeps_its_snapshots(toy_cfg, toy):
+    from sellarec_lab import sella
+
+    aligned = sella.align(toy_cfg, toy)
+    path = sella.stages._align_artifact(toy_cfg, toy).path("snapshots.safetensors")
+    assert path.is_file()
+    walk = sella.snapshots(toy_cfg, toy)
+    with torch.no_grad():
+        torch.testing.assert_close(walk.items[-1], aligned.head(aligned.vectors.items[1:]))
+    path.unlink()  # as a result that an earlier version kept
+    again = sella.snapshots(toy_cfg, toy)
+    for a, b in zip(walk, again):
+        torch.testing.assert_close(a, b)

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import torch
 
-from sellarec_lab import compare, metrics, sella
+from sellarec_lab import collab, compare, metrics, sella
 from sellarec_lab.compare import catalogue, methods, protocol
 
 
@@ -96,6 +96,21 @@ def test_unusual_recipes_train_save_and_load(toy_cfg, toy, name, tmp_path):
     again = sella.load(tmp_path / "saved")
     np.testing.assert_allclose(again.predict(toy.test)["score"], scores, atol=1e-4)
     assert again.recipe == model.recipe
+
+
+def test_own_vectors_fill_the_tokens(toy_cfg, toy):
+    torch.manual_seed(0)
+    users, items = torch.randn(toy.n_users + 1, 3), torch.randn(toy.n_items + 1, 3)
+    own = collab.from_vectors(users, items).vectors()
+    recipe = sella.recipe("collm")
+    model = sella.inject(toy_cfg, toy, recipe, own)
+    assert torch.equal(model.projector.users.weight[1:, :3], users[1:])  # collm leaves the tables alone
+    other = sella.inject(toy_cfg, toy, recipe, own._replace(users=own.users + 1))
+    assert not torch.equal(other.projector.users.weight, model.projector.users.weight)  # another artifact
+    with pytest.raises(ValueError, match=r"own tables have \(24, 17\) rows"):
+        sella.inject(toy_cfg, toy, recipe, own._replace(users=own.users[1:]))
+    with pytest.raises(ValueError, match="no collaborative token"):
+        sella.inject(toy_cfg, toy, sella.recipe("tallrec"), own)
 
 
 def test_recipes_differ_in_what_they_train(toy_cfg, toy):

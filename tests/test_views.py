@@ -10,6 +10,7 @@ import pytest
 
 from sellarec_lab import data as rooms
 from sellarec_lab import prompts, views
+from sellarec_lab.sella import Answer, LeftOut
 from sellarec_lab.training import History
 from sellarec_lab.views import maps, style
 
@@ -67,6 +68,10 @@ def explanation(title: str = "Night", **changes) -> SimpleNamespace:
         "score": 1.5,
         "probability": 0.8176,
         "without": {"user": 1.0, "item": 2.25},
+        "ids": [40, 41, 0, 42, 43, 0, 44],
+        "positions": {"user": (2,), "item": (5,)},
+        "without_titles": [],
+        "answers": (Answer(" Yes", 7, 2.0, 0.5), Answer(" No", 8, 0.5, 0.1116)),
     }
     return SimpleNamespace(**(made | changes))
 
@@ -453,16 +458,17 @@ def test_scores_against_the_truth_that_made_them():
 
 WORD = "display:inline-block;margin:1px;padding:1px 4px;border-radius:4px;white-space:pre;"
 PLAIN = WORD + "background:#F3F3F3;border:1px solid #DDDDDD;color:#222222"
+ID = "<sub style='color:#8A8A8A;font-size:9px;margin-left:3px'>{0}</sub>"
 SNAPSHOT = (
-    f"<span title='position 0' style='{PLAIN}'>Taste</span>"
-    f"<span title='position 1' style='{PLAIN}'>:</span>"
+    f"<span title='position 0, id 40' style='{PLAIN}'>Taste{ID.format(40)}</span>"
+    f"<span title='position 1, id 41' style='{PLAIN}'>:{ID.format(41)}</span>"
     f"<span title='position 2: soft token, no word' style='{WORD}background:#0072B2;border:1px solid #0072B2;"
     "color:#FFFFFF;font-weight:bold'>&lt;User_ID&gt;</span>"
-    f"<span title='position 3' style='{PLAIN}'>↵</span><br>"
-    f"<span title='position 4' style='{PLAIN}'>Night</span>"
+    f"<span title='position 3, id 42' style='{PLAIN}'>↵{ID.format(42)}</span><br>"
+    f"<span title='position 4, id 43' style='{PLAIN}'>Night{ID.format(43)}</span>"
     f"<span title='position 5: soft token, no word' style='{WORD}background:#D55E00;border:1px solid #D55E00;"
     "color:#FFFFFF;font-weight:bold'>&lt;Item_ID&gt;</span>"
-    f"<span title='position 6' style='{PLAIN}'>?</span>"
+    f"<span title='position 6, id 44' style='{PLAIN}'>?{ID.format(44)}</span>"
 )
 
 
@@ -471,7 +477,14 @@ def test_prompt_tokens_as_they_were():
     assert f"<div>{SNAPSHOT}</div>" in page
     assert "<b>Yes</b> 0.818" in page and "0.182 <b>No</b>" in page
     assert "score +1.500 = logit(Yes) − logit(No)" in page
+    assert f"<span style='{PLAIN}'> Yes{ID.format(7)}</span> logit +2.000, P 0.5000 of the whole vocabulary" in page
+    assert f"<span style='{PLAIN}'> No{ID.format(8)}</span> logit +0.500, P 0.1116" in page
     assert "7 tokens, 2 of them soft" in page
+
+
+def test_every_soft_token_of_a_kind_is_coloured():
+    page = str(views.prompt_tokens(explanation(positions={"prompt": (1, 2, 5)})))
+    assert page.count("&lt;Prompt&gt;") == 3 and "3 of them soft" in page
 
 
 @pytest.mark.parametrize("title", ["<script>alert('1')</script>", "<Item_ID>", "a & b"])
@@ -484,18 +497,31 @@ def test_titles_stay_text(title):
 
 def test_slots_must_stand_on_tokens():
     with pytest.raises(ValueError, match="position 7 of 7 tokens"):
-        views.prompt_tokens(explanation(slots={"user": 7}))
+        views.prompt_tokens(explanation(positions={"user": (2, 7)}))
     with pytest.raises(ValueError, match="unknown slot kind 'mood'"):
-        views.prompt_tokens(explanation(slots={"mood": 1}))
+        views.prompt_tokens(explanation(positions={"mood": (1,)}))
+    with pytest.raises(ValueError, match=r"ids have shape \(1,\), tokens have shape \(7,\)"):
+        views.prompt_tokens(explanation(ids=[1]))
 
 
 def test_attribution_is_score_minus_score_without():
-    bars = views.attribution(explanation()).data[0]
+    figure = views.attribution(explanation())
+    bars = figure.data[0]
     assert list(bars.x) == [0.5, -0.75]
-    assert list(bars.y) == ["&lt;User_ID&gt;", "&lt;Item_ID&gt;"]
+    assert list(figure.layout.yaxis.ticktext) == ["&lt;User_ID&gt;", "&lt;Item_ID&gt;"]
     assert list(bars.marker.color) == ["#0072B2", "#D55E00"]
+    assert "does not add up" in figure.layout.title.text
     text_only = views.attribution(explanation(without={}, slots={}))
-    assert text_only.layout.annotations[0].text == "this prompt has no soft token"
+    assert text_only.layout.annotations[0].text == "this prompt has neither a soft token nor a history"
+
+
+def test_attribution_sorts_titles_among_soft_tokens():
+    titles = [LeftOut(4, "<b>Dusk", 1.25), LeftOut(6, "Dawn", 0.5), LeftOut(4, "<b>Dusk", 3.0)]
+    figure = views.attribution(explanation(without_titles=titles))
+    assert list(figure.data[0].x) == [1.0, 0.5, 0.25, -0.75, -1.5]
+    names = ["Dawn", "&lt;User_ID&gt;", "&lt;b&gt;Dusk", "&lt;Item_ID&gt;", "&lt;b&gt;Dusk"]
+    assert list(figure.layout.yaxis.ticktext) == names
+    assert [row[1] for row in figure.data[0].customdata] == [0.5, 1.0, 1.25, 2.25, 3.0]
 
 
 # ------------------------------------------------------------------------------------- style

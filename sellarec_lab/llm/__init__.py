@@ -10,6 +10,7 @@ from sellarec_lab.llm.adapter import (
     save_adapter,
     set_trainable,
 )
+from sellarec_lab.llm.attention import last_attention
 from sellarec_lab.llm.backbone import (
     LanguageModel,
     describe,
@@ -33,7 +34,8 @@ from sellarec_lab.llm.score import (
 
 __all__ = [
     "AnswerLoss", "Batch", "CatalogueCorpus", "Encoded", "Encoder", "LanguageModel", "SoftTokens",
-    "adapter_parameters", "attach", "describe", "embedded_folder", "estimate_memory", "grouped_batches", "last_hidden",
-    "load", "load_adapter", "new_model", "pairwise_loss", "pretrain", "quantised_layers", "save_adapter", "score",
-    "score_shared", "set_trainable", "shuffled_batches", "splice", "train_tokenizer",
+    "adapter_parameters", "attach", "describe", "embedded_folder", "estimate_memory", "grouped_batches",
+    "last_attention", "last_hidden", "load", "load_adapter", "new_model", "pairwise_loss", "pretrain",
+    "quantised_layers", "save_adapter", "score", "score_shared", "set_trainable", "shuffled_batches", "splice",
+    "train_tokenizer",
 ]  # fmt: skip

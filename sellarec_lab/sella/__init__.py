@@ -1,8 +1,9 @@
 """SeLLa-Rec: task tuning, distillation, alignment, injection; and its relatives as recipes of the same machine."""
 
 from sellarec_lab.sella.answers import tokens
+from sellarec_lab.sella.explanation import Answer, Attention, Explanation, LeftOut, Span
 from sellarec_lab.sella.recipes import RECIPES, Recipe, recipe
-from sellarec_lab.sella.recommender import Codes, Explanation, Memory, Recommender, load
+from sellarec_lab.sella.recommender import Codes, Memory, Recommender, load
 from sellarec_lab.sella.stages import (
     align,
     aligned_model,
@@ -12,6 +13,7 @@ from sellarec_lab.sella.stages import (
     inject,
     load_backbone,
     new_projector,
+    snapshots,
     stage_artifacts,
     train_collab,
     tune,
@@ -19,9 +21,9 @@ from sellarec_lab.sella.stages import (
 )
 
 __all__ = [
-    "RECIPES", "Codes", "Explanation", "Memory", "Recipe", "Recommender", "align", "aligned_model", "collab_artifact",
-    "distil", "histories", "inject", "load", "load_backbone", "new_projector", "recipe", "stage_artifacts", "tokens",
-    "train", "train_collab", "tune", "tuned",
+    "RECIPES", "Answer", "Attention", "Codes", "Explanation", "LeftOut", "Memory", "Recipe", "Recommender", "Span",
+    "align", "aligned_model", "collab_artifact", "distil", "histories", "inject", "load", "load_backbone",
+    "new_projector", "recipe", "snapshots", "stage_artifacts", "tokens", "train", "train_collab", "tune", "tuned",
 ]  # fmt: skip
 
 

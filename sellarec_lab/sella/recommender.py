@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
-import html
 import json
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import torch
 
 from sellarec_lab import collab, llm, prompts, runtime
 from sellarec_lab.alignment import Head
 from sellarec_lab.collab import Vectors
 from sellarec_lab.config import BackboneConfig, PromptConfig
 from sellarec_lab.projector import HybridProjector, SoftPrompt
-from sellarec_lab.prompts import TEMPLATES, Prompt
+from sellarec_lab.prompts import TEMPLATES, Prompt, Text
+from sellarec_lab.sella.explanation import Answer, Attention, Explanation, LeftOut, positions_of, spans_of
 from sellarec_lab.sella.recipes import Recipe
 
 
@@ -55,27 +56,6 @@ class Memory:
         liked = rows[rows["label"] == 1].groupby("user_id")["item_id"].agg(list).to_dict()
         seen = rows.groupby("user_id")["item_id"].agg(list).to_dict()
         return cls(list(data.titles), ["", *data.items["external_id"].astype(str)], liked, seen, codes)
-
-
-@dataclass(frozen=True)
-class Explanation:
-    """One prediction taken apart: the prompt, its tokens as text, where the soft tokens stand, the score
-    (logit(Yes) - logit(No)), the probability, and the score without each kind of soft token."""
-
-    prompt: Prompt
-    tokens: list[str]
-    slots: dict[str, int]
-    score: float
-    probability: float
-    without: dict[str, float]
-
-    def _repr_html_(self) -> str:
-        rows = "".join(
-            f"<tr><td>without {html.escape(prompts.SHOWN[kind])}</td><td>{value:+.3f}</td></tr>"
-            for kind, value in self.without.items()
-        )
-        table = f"<table><tr><td>score</td><td>{self.score:+.3f}</td></tr>{rows}</table>"
-        return f"{self.prompt._repr_html_()}<p>P(like) = {self.probability:.3f}</p>{table}"
 
 
 class Recommender:
@@ -141,19 +121,38 @@ class Recommender:
         return llm.score_shared(self.lm, self.encoder, encoded, self.answers, self._soft())
 
     def explain(self, user_id: int, item_id: int, history: list[int] | None = None) -> Explanation:
-        """Take one prediction apart."""
+        """Take one prediction apart: the prompt, its tokens, and the score without each soft token and each title.
+
+        All variants are scored together. A score is what is left when one part alone is taken out.
+        """
         prompt = self.prompt(user_id, item_id, history)
-        variants = {kind: prompts.without_slot(prompt, kind) for kind in self.recipe.slots}
-        scores = self.score_prompts([prompt, *variants.values()])
         encoded = self.encoder.encode(prompt)
+        positions = positions_of(encoded)
+        shown = [s.item_id for s in prompt.segments if isinstance(s, Text) and s.role == "history"]
+        fewer = [self.prompt(user_id, item_id, shown[:i] + shown[i + 1 :]) for i in range(len(shown))]
+        variants = [prompts.without_slot(prompt, kind) for kind in positions]
+        score, *rest = self.score_prompts([prompt, *variants, *fewer]).tolist()
+        titles = [LeftOut(i, self.memory.titles[i], s) for i, s in zip(shown, rest[len(positions) :], strict=True)]
         return Explanation(
-            prompt,
-            self.encoder.shown(encoded),
-            {slot.kind: position for position, slot in encoded.slots},
-            float(scores[0]),
-            float(1 / (1 + np.exp(-scores[0]))),
-            dict(zip(variants, scores[1:].tolist(), strict=True)),
-        )
+            prompt, self.encoder.shown(encoded), {kind: first for kind, (first, *_) in positions.items()}, score,
+            float(1 / (1 + np.exp(-score))), dict(zip(positions, rest)), encoded.ids, positions, titles,
+            self._answers(encoded),
+        )  # fmt: skip
+
+    @torch.no_grad()
+    def _answers(self, encoded: llm.Encoded) -> tuple[Answer, ...]:
+        batch = self.encoder.collate([encoded]).to(self.lm.device)
+        logits = self.lm.logits(llm.last_hidden(self.lm, batch, self._soft()))[0]  # [V]
+        share = logits.softmax(0)
+        pairs = zip(self._answer_texts(), self.answers, strict=True)
+        return tuple(Answer(text, i, float(logits[i]), float(share[i])) for text, i in pairs)
+
+    def attention(self, prompt: Prompt) -> Attention:
+        """What the place that predicts the answer attends to, layer by layer. It shows where the model looks, which
+        is not what its score rests on: for that, see `explain`."""
+        encoded = self.encoder.encode(prompt)
+        weights = llm.last_attention(self.lm, self.encoder, encoded, self._soft())
+        return Attention(self.encoder.shown(encoded), weights.numpy(), spans_of(prompt, encoded))
 
     def _soft(self):
         if self.projector is None:

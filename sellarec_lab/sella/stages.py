@@ -144,8 +144,7 @@ def align(cfg: Preset, data) -> Aligned:
     path = artifact.path("aligned.safetensors")
     with artifact.claim() as missing:
         if missing:
-            table = semantics.centre(distil(cfg, data))
-            aligned, mf, history = alignment.align(cfg.collab, cfg.alignment, data, table, cfg.seed)
+            aligned, mf, history = _align(cfg, data, artifact)
             parts = {"users": aligned.vectors.users, "items": aligned.vectors.items, "semantics": aligned.semantics}
             runtime.save_tensors(path, parts | {f"head.{n}": t for n, t in aligned.head.state_dict().items()})
             runtime.save_tensors(artifact.path("mf.safetensors"), mf.state_dict())
@@ -156,6 +155,23 @@ def align(cfg: Preset, data) -> Aligned:
     return Aligned(Vectors(tensors["users"], tensors["items"]), tensors["semantics"], head)
 
 
+def _align(cfg: Preset, data, artifact: Artifact) -> tuple[Aligned, MatrixFactorisation, training.History]:
+    """Train stage 2b; leaves its snapshots in the artifact."""
+    table, recorder = semantics.centre(distil(cfg, data)), alignment.Recorder()
+    aligned, mf, history = alignment.align(cfg.collab, cfg.alignment, data, table, cfg.seed, recorder=recorder)
+    runtime.save_tensors(artifact.path("snapshots.safetensors"), recorder.finish(aligned, history)._asdict())
+    return aligned, mf, history
+
+
+def snapshots(cfg: Preset, data) -> alignment.Snapshots:
+    """Where the tokens stood during stage 2b; where they are missing, it is trained once more, the same way."""
+    align(cfg, data)
+    artifact = _align_artifact(cfg, data)
+    if not artifact.path("snapshots.safetensors").is_file():
+        _align(cfg, data, artifact)
+    return alignment.Snapshots(**runtime.load_tensors(artifact.path("snapshots.safetensors"))[0])
+
+
 def aligned_model(cfg: Preset, data) -> MatrixFactorisation:
     """The collaborative model that the alignment leaves, as a rating model of its own."""
     align(cfg, data)
@@ -164,18 +180,20 @@ def aligned_model(cfg: Preset, data) -> MatrixFactorisation:
     return model.eval()
 
 
-def new_projector(cfg: Preset, data, recipe: Recipe, words: torch.Tensor) -> HybridProjector | SoftPrompt:
+def new_projector(
+    cfg: Preset, data, recipe: Recipe, words: torch.Tensor, own: Vectors | None = None
+) -> HybridProjector | SoftPrompt:
     """What fills a recipe's soft tokens, as stage 3 starts it; ``words`` are the backbone's word embeddings
-    [V, width]."""
+    [V, width], ``own`` are collaborative tables that were made elsewhere (see `inject`)."""
     cfg = recipe.applied(cfg)
     torch.manual_seed(cfg.seed)
     if recipe.slots == ("prompt",):
         return SoftPrompt(words, prompts.PROMPT_TOKENS)
-    if recipe.vectors == "aligned":
+    if recipe.vectors == "aligned" and own is None:
         aligned = align(cfg, data)
         vectors, table, head = aligned.vectors, aligned.semantics, aligned.head
     else:
-        vectors, table, head = train_collab(cfg, data).vectors(), semantics.centre(distil(cfg, data)), None
+        vectors, table, head = own or train_collab(cfg, data).vectors(), semantics.centre(distil(cfg, data)), None
     if head is None or not recipe.warm_start:
         head = Head(vectors.users.shape[1], cfg.alignment.hidden, table.shape[1])
     projector = HybridProjector(vectors, table, head, taste="taste" in recipe.slots)
@@ -193,10 +211,11 @@ def _bags(cfg: Preset, data, rows: int = 512) -> torch.Tensor:
     return nn.utils.rnn.pad_sequence([torch.tensor(h) for h in lists], batch_first=True)
 
 
-def _inject_artifact(cfg: Preset, data, recipe: Recipe) -> Artifact:
+def _inject_artifact(cfg: Preset, data, recipe: Recipe, own: Vectors | None = None) -> Artifact:
     upstream = {"collab": _tree(cfg.collab), "alignment": _tree(cfg.alignment), **_backbone_inputs(cfg, data)}
     upstream |= {"tuning": _tune_artifact(cfg, data).key} if recipe.tuned else {"prompt": _tree(cfg.prompt)}
     upstream |= {"codes": _tree(cfg.codes)} if recipe.codes else {}
+    upstream |= {"own": [runtime.tensor_digest(table) for table in own]} if own else {}
     machine = {k: v for k, v in _tree(recipe).items() if k not in ("title", "source", "group", "changes")}
     return _artifact(cfg, data, "injection", **upstream, injection=_tree(cfg.injection), recipe=machine)
 
@@ -222,8 +241,17 @@ def histories(cfg: Preset, data, recipe: Recipe) -> dict[str, training.History]:
     return {s: training.History.from_json(p.read_text(encoding="utf-8")) for s, p in found.items() if p.is_file()}
 
 
-def inject(cfg: Preset, data, recipe: Recipe) -> Recommender:
-    """Stage 3: train what fills the soft tokens; or nothing, for a recipe that shows text alone."""
+def inject(cfg: Preset, data, recipe: Recipe, own: Vectors | None = None) -> Recommender:
+    """Stage 3: train what fills the soft tokens; or nothing, for a recipe that shows text alone.
+
+    ``own`` are collaborative tables from any trainer (``collab.from_vectors(users, items).vectors()``); they stand in
+    the place of the recipe's, with a head that starts random.
+
+    Raises:
+        ValueError: own tables of another size than the data, or for a recipe that has no collaborative token.
+    """
+    if own is not None:
+        _check_own(data, recipe, own)
     cfg = recipe.applied(cfg)
     codes = Codes.of_model(train_collab(cfg, data, "codes")) if recipe.codes else None
     memory = Memory.of(data, codes)
@@ -232,9 +260,9 @@ def inject(cfg: Preset, data, recipe: Recipe) -> Recommender:
     backbone = cfg.backbone if folder is None else dataclasses.replace(cfg.backbone, name=str(folder))
     if not (recipe.slots or recipe.codes):
         return Recommender(lm, backbone, cfg.prompt, recipe, memory)
-    artifact = _inject_artifact(cfg, data, recipe)
+    artifact = _inject_artifact(cfg, data, recipe, own)
     parts = tuple(part for part in cfg.injection.trainable if part not in recipe.frozen)
-    projector = new_projector(cfg, data, recipe, lm.word_embeddings).to(lm.device) if recipe.slots else None
+    projector = new_projector(cfg, data, recipe, lm.word_embeddings, own).to(lm.device) if recipe.slots else None
     with artifact.claim() as missing:
         if missing:
             _train_injection(cfg, data, recipe, artifact, lm, projector, codes, parts)
@@ -247,6 +275,14 @@ def inject(cfg: Preset, data, recipe: Recipe) -> Recommender:
         llm.set_trainable(lm, False)
         lm.model.eval()
     return Recommender(lm, backbone, cfg.prompt, recipe, memory, projector)
+
+
+def _check_own(data, recipe: Recipe, own: Vectors) -> None:
+    if not set(recipe.slots) & {"user", "item"}:
+        raise ValueError(f"{recipe.title} shows no collaborative token, so own tables would never be read")
+    wanted, found = (data.n_users + 1, data.n_items + 1), (len(own.users), len(own.items))
+    if wanted != found:
+        raise ValueError(f"own tables have {found} rows (users, items), the data needs {wanted}; row 0 is padding")
 
 
 def _train_injection(cfg: Preset, data, recipe: Recipe, artifact: Artifact, lm, projector, codes, parts) -> None:

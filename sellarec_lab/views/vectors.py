@@ -66,12 +66,65 @@ def nearest_words(
     tables = []
     for rows in np.array_split(np.arange(len(unit)), max(1, len(unit) * len(targets) // _CELLS)):
         cosine = unit[rows] @ targets.T  # [m, W]
-        best = np.argsort(-cosine, axis=1, kind="stable")[:, :k]
+        best = _top(cosine, k)
         near = np.take_along_axis(cosine, best, axis=1)
         texts = [vocabulary[allowed[i]] for i in best.ravel()]
         ranks = np.tile(np.arange(1, k + 1), len(rows))
         tables.append(pd.DataFrame({"row": np.repeat(rows, k), "rank": ranks, "word": texts, "cosine": near.ravel()}))
     return pd.concat(tables, ignore_index=True)
+
+
+def nearest_items(
+    word: str, words: ArrayLike, vocabulary: Sequence[str], tokens: ArrayLike, titles: Sequence[str], k: int = 8
+) -> pd.DataFrame:
+    """The k items (or users) whose soft token is nearest to a word by cosine: DataFrame ``rank, row, title, cosine``.
+
+    Args:
+        word: a token of the vocabulary; the mark or space before a word may be left out.
+        words: word embeddings [V, d].
+        vocabulary: V texts.
+        tokens: [n, d], for example the soft tokens of all items.
+        titles: n names.
+
+    Raises:
+        ValueError: shapes that do not fit (both are named), k out of range, or no such token; names some that start
+            alike.
+    """
+    checked = matrices({"tokens": tokens, "words": words}, "nearest_items")
+    for name, texts, matrix in (("vocabulary", vocabulary, "words"), ("titles", titles, "tokens")):
+        shape = checked[matrix].shape
+        if len(texts) != len(checked[matrix]):
+            raise ValueError(f"{name} has shape {(len(texts),)}, {matrix} have shape {shape}; expected [n], [n, d]")
+    if not 0 < k <= len(titles):
+        raise ValueError(f"k is {k}, expected 1 to {len(titles)}, the number of tokens")
+    vector = checked["words"][[_find(word, vocabulary)]]
+    cosine = (units("tokens", checked["tokens"]) @ units(word, vector).T).T  # [1, n]
+    rows = _top(cosine, k)[0]
+    ranks = np.arange(1, k + 1)
+    return pd.DataFrame({"rank": ranks, "row": rows, "title": [titles[i] for i in rows], "cosine": cosine[0, rows]})
+
+
+def _find(word: str, vocabulary: Sequence[str]) -> int:
+    """Id of a word: as it is spelt, else with a space or a tokenizer's mark before it."""
+    place = {token: i for i, token in reversed(list(enumerate(vocabulary)))}
+    for spelling in (word, f" {word}", f"Ġ{word}", f"▁{word}"):
+        if spelling in place:
+            return place[spelling]
+    start = word.strip().lower()[:2]
+    alike = [t for t in vocabulary if start and t.strip().lstrip("Ġ▁").lower().startswith(start)][:8]
+    raise ValueError(f"{word!r} is no single token of the vocabulary; tokens that start alike: {alike or 'none'}")
+
+
+def _top(cosine: np.ndarray, k: int) -> np.ndarray:
+    """Columns of the k largest of each row [m, n], largest first, [m, k]; a tie goes to the earlier column."""
+    if k < cosine.shape[1]:
+        cut = -np.partition(-cosine, k - 1, axis=1)[:, k - 1 : k]  # the k-th largest
+        cosine = np.where(cosine >= cut, cosine, -np.inf)
+        rows, columns = np.nonzero(cosine > -np.inf)
+        order = np.lexsort((columns, -cosine[rows, columns], rows))
+        first = np.searchsorted(rows, np.arange(len(cosine)))  # rows come sorted
+        return columns[order][first[:, None] + np.arange(k)]
+    return np.argsort(-cosine, axis=1, kind="stable")
 
 
 def _reads(token: str) -> bool:
@@ -99,6 +152,20 @@ def norms(groups: Mapping[str, ArrayLike]) -> go.Figure:
     means = " · ".join(f"{plain(name)} {values.mean():.3g}" for name, values in lengths.items())
     figure.update_yaxes(title_text="L2 norm", rangemode="tozero")
     return dress(figure, "How long the vectors are", f"mean norm: {means}")
+
+
+def parameters_by_stage(stages: Mapping[str, Mapping[str, tuple[int, int]]]) -> pd.DataFrame:
+    """`parameters_table` of every stage below one another, indexed by stage and module: who trains when.
+
+    Args:
+        stages: stage → module → (trainable, total).
+
+    Raises:
+        ValueError: no stage, or more trainable than there are.
+    """
+    if not stages:
+        raise ValueError("stages is empty: give the modules of at least one stage by its name")
+    return pd.concat({stage: parameters_table(counts) for stage, counts in stages.items()}, names=["stage"])
 
 
 def parameters_table(counts: Mapping[str, tuple[int, int]]) -> pd.DataFrame:

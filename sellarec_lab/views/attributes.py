@@ -1,0 +1,93 @@
+"""What is known of users and items beside their vectors, as colours and as text to hover over."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from sellarec_lab.data import Interactions
+from sellarec_lab.views.style import BLUE, ORANGE, PALETTE, plain
+
+_PALE, _INK = "#D0D0D0", "#555555"
+_THIRDS = {"few train rows": "#A6CEE3", "some": "#3F8FC4", "many (by thirds of its kind)": "#08306B"}
+_GENRES = 7  # so many get a colour, the rest share one
+
+
+class Colouring(NamedTuple):
+    """One way to colour words, users, semantics and items: a colour or one a row for each, and the legend as
+    (label, colour, symbol)."""
+
+    name: str
+    colours: list[str | list[str]]
+    legend: list[tuple[str, str, str]]
+
+
+def counts(data: Interactions, column: str, ids: np.ndarray) -> np.ndarray:
+    """Train rows of each id [n]; 0 for those that train never held."""
+    return data.train[column].value_counts().reindex(ids, fill_value=0).to_numpy()
+
+
+def genres(data: Interactions, item_ids: np.ndarray) -> list[str]:
+    """The first genre of each item, "" where none is known: from a column ``genre`` or ``genres``, lists or "A|B"."""
+    column = next((c for c in ("genre", "genres") if c in data.items.columns), None)
+    if column is None:
+        return [""] * len(item_ids)
+    values = [v if isinstance(v, (list, tuple)) else str(v).split("|") for v in data.items.loc[item_ids, column]]
+    return [str(v[0]) if len(v) else "" for v in values]
+
+
+def describe_items(data: Interactions, item_ids: np.ndarray) -> list[str]:
+    """Title, genre and number of train rows, as markup that plotly reads."""
+    rows = zip(item_ids, genres(data, item_ids), counts(data, "item_id", item_ids), strict=True)
+    return [
+        f"<b>{plain(data.titles[i])}</b><br>" + (f"{plain(genre)}, " if genre else "") + _rows(n)
+        for i, genre, n in rows
+    ]
+
+
+def describe_users(data: Interactions, user_ids: np.ndarray) -> list[str]:
+    """Id and number of train rows, as markup that plotly reads."""
+    return [f"<b>user {i}</b><br>{_rows(n)}" for i, n in zip(user_ids, counts(data, "user_id", user_ids), strict=True)]
+
+
+def _rows(n: int) -> str:
+    return f"{n:,} train rows" if n else "cold: not in train"
+
+
+def colourings(
+    data: Interactions, user_ids: np.ndarray, item_ids: np.ndarray, kinds: dict[str, tuple[str, str]]
+) -> list[Colouring]:
+    """By kind, genre (if the data know any), number of train rows, and warm or cold.
+
+    Args:
+        kinds: name → (colour, symbol) of words, users, semantics and items, in this order.
+    """
+    shapes = [(name, _INK, symbol) for name, (_, symbol) in kinds.items()]
+    own = [(name, colour, symbol) for name, (colour, symbol) in kinds.items()]
+    ways = [Colouring("kind", [colour for colour, _ in kinds.values()], own)]
+    named = genres(data, item_ids)
+    if any(named):
+        key = dict(zip(pd.Series([g for g in named if g]).value_counts().index[:_GENRES], PALETTE))
+        by_item = [key.get(g, _PALE) for g in named]
+        rest = [("other or none", _PALE, "circle")]
+        ways.append(Colouring("genre", [_PALE, _PALE, by_item, by_item], shapes + _dots(key) + rest))
+    known = [counts(data, c, ids) for c, ids in (("user_id", user_ids), ("item_id", item_ids))]
+    users, items = (_thirds(n) for n in known)
+    legend = shapes + _dots(_THIRDS) + [("none", _PALE, "circle")]
+    ways.append(Colouring("popularity", [_PALE, users, items, items], legend))
+    users, items = ([BLUE if n else ORANGE for n in many] for many in known)
+    warm = {"warm: in train": BLUE, "cold: not in train": ORANGE}
+    return [*ways, Colouring("warm or cold", [_PALE, users, items, items], shapes + _dots(warm))]
+
+
+def _dots(key: dict[str, str]) -> list[tuple[str, str, str]]:
+    return [(label, colour, "circle") for label, colour in key.items()]
+
+
+def _thirds(n: np.ndarray) -> list[str]:
+    """A colour a count: pale for none, else by thirds of those that have some."""
+    edges = np.quantile(n[n > 0], [1 / 3, 2 / 3]) if (n > 0).any() else [0, 0]
+    shades = list(_THIRDS.values())
+    return [shades[int(np.searchsorted(edges, many))] if many else _PALE for many in n]

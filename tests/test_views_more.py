@@ -1,0 +1,351 @@
+"""The walk of alignment, attention, errors, stages, and curves that grow: what is drawn is what was given."""
+
+import json
+import sys
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from sellarec_lab import metrics, runtime, views
+from sellarec_lab.alignment import Snapshots
+from sellarec_lab.sella import Attention, Span
+from sellarec_lab.training import History
+from sellarec_lab.views import attributes, maps, walk
+
+# ------------------------------------------------------------------------------------- the walk
+
+
+def snapshots(toy, moments: int = 3, width: int = 6, still: bool = False) -> Snapshots:
+    """Items walk from anywhere to their semantics; the first item is cold."""
+    draw = torch.Generator().manual_seed(0)
+    n, u = toy.n_items, toy.n_users
+    semantics = torch.randn(n, width, generator=draw)
+    start = torch.randn(n, width, generator=draw)
+    share = torch.linspace(0, 1, moments)[:, None, None]
+    moved = semantics.expand(moments, n, width) + (0 if still else 0.01 * share)
+    warm = torch.ones(n, dtype=torch.bool)
+    warm[0] = False
+    return Snapshots(
+        torch.arange(moments) * 10, torch.arange(1, u + 1), torch.arange(1, n + 1), torch.ones(u, dtype=torch.bool),
+        warm, torch.randn(moments, u, width, generator=draw), start * (1 - share) + moved * share, moved.clone(),
+    )  # fmt: skip
+
+
+WORDS = np.random.default_rng(3).normal(size=(20, 6))
+VOCABULARY = [f" word{i}" for i in range(20)]
+
+
+def draw(toy, made: Snapshots, **changes):
+    return views.alignment_walk(made, toy, WORDS, VOCABULARY, **({"method": "pca", "cache": None} | changes))
+
+
+def test_scores_of_every_moment_leave_cold_items_out(toy):
+    made = snapshots(toy)
+    table = views.walk_scores(made)
+    assert table.index.unique("step").tolist() == [0, 10, 20]
+    for s, step in enumerate((0, 10, 20)):
+        alone = views.alignment_scores(made.items[s, 1:].numpy(), made.semantics[s, 1:].numpy())
+        pd.testing.assert_frame_equal(table.loc[step], alone)
+    matched = table["value"].xs("matched cosine", level="score").tolist()
+    assert matched[0] < matched[1] < matched[2] == pytest.approx(1)
+    with pytest.raises(ValueError, match="11 of 16 items are warm"):
+        views.walk_scores(made._replace(warm_items=torch.arange(16) < 11))
+
+
+def test_one_map_holds_all_moments(toy):
+    made = snapshots(toy)
+    figure = draw(toy, made)
+    stacks = [WORDS, *(t.double().numpy().reshape(-1, 6) for t in (made.users, made.semantics, made.items))]
+    union = np.concatenate(stacks)
+    expected = maps.pca(union / np.linalg.norm(union, axis=1, keepdims=True)).xy
+    n, u = toy.n_items, toy.n_users
+    np.testing.assert_allclose(figure.data[0].x, expected[:20, 0], atol=1e-4)
+    items = expected[20 + 3 * u + 3 * n :].reshape(3, n, 2)
+    moments = figure.layout.sliders[0].steps
+    assert [m.label for m in moments] == ["start", "10", "20, kept"]
+    for s, moment in enumerate(moments):
+        moved, traces = moment.args
+        assert list(traces)[:3] == [1, 2, 3] and figure.data[traces[3]].xaxis == "x2"  # words stand still
+        np.testing.assert_allclose(np.c_[moved["x"][2], moved["y"][2]], items[s], atol=1e-4)
+        assert moved["x"][3] == [s * 10] * 2  # the line in the panel of numbers
+        json.dumps(moved)
+    np.testing.assert_allclose(figure.data[3].x, items[-1, :, 0], atol=1e-4)  # without a click: what was kept
+    assert list(figure.data[3].text) == moments[-1].args[0]["text"][2]
+    (left, right), (bottom, top) = figure.layout.xaxis.range, figure.layout.yaxis.range
+    assert left < expected[:, 0].min() and expected[:, 0].max() < right  # all moments fit, so the map stands still
+    assert bottom < expected[:, 1].min() and expected[:, 1].max() < top
+    assert figure.layout.sliders[0].active == 2 and not figure.frames  # frames would play by themselves
+
+
+def test_the_numbers_stand_beside_the_map(toy):
+    made = snapshots(toy)
+    figure, table = draw(toy, made), views.walk_scores(made)
+    for name in table.index.unique("score"):
+        lines = [t for t in figure.data if t.name == name]
+        for line, column in zip(lines, ("value", "shuffled control"), strict=True):
+            assert line.xaxis == "x2"
+            assert list(line.x) == [0, 10, 20]
+            assert list(line.y) == table.xs(name, level="score")[column].tolist()
+
+
+def test_a_semantic_table_that_stands_still_enters_the_fit_once(toy, monkeypatch):
+    asked = []
+    monkeypatch.setattr(walk, "coordinates", lambda points, *rest: asked.append(len(points)) or maps.pca(points))
+    draw(toy, snapshots(toy))
+    figure = draw(toy, snapshots(toy, still=True))
+    assert asked == [20 + 3 * (24 + 16 + 16), 20 + 3 * (24 + 16) + 16]
+    first, *_, last = (moment.args[0]["x"] for moment in figure.layout.sliders[0].steps)
+    assert first[1] == last[1] and first[2] != last[2]
+
+
+def test_hover_tells_title_and_nearest_words_of_that_moment(toy):
+    made = snapshots(toy)
+    figure = draw(toy, made)
+    for s in (0, 2):
+        near = views.nearest_words(made.items[s, 4:5].numpy(), WORDS, VOCABULARY, k=3)["word"].str.strip()
+        text = figure.layout.sliders[0].steps[s].args[0]["text"][2][4]
+        assert text.startswith(f"<b>{toy.titles[5]}</b><br>{toy.items.loc[5, 'genres']}, ")
+        assert text.endswith("near: " + ", ".join(near))
+    assert f"{(toy.train['item_id'] == 5).sum()} train rows" in figure.data[3].text[4]
+    assert figure.data[0].text[3] == "word3"
+    assert figure.data[1].text[2].startswith("<b>user 3</b>")
+
+
+def test_colours_can_be_switched_without_a_kernel(toy):
+    made = snapshots(toy)
+    figure = draw(toy, made)
+    buttons = {b.label: b.args for b in figure.layout.updatemenus[0].buttons}
+    assert list(buttons) == ["colour: kind", "colour: genre", "colour: popularity", "colour: warm or cold"]
+    assert all(b.method == "restyle" for b in figure.layout.updatemenus[0].buttons)
+    for change, traces in buttons.values():
+        assert len(change["marker.color"]) == len(change["visible"]) == len(traces)
+        json.dumps(change)  # lists and plain numbers: what a saved page can hold
+    change, traces = buttons["colour: genre"]
+    entries = [figure.data[i].name for i, on in zip(traces, change["visible"]) if on and i > 3]
+    assert {"crime", "comedy"} <= set(entries)
+    key = {figure.data[i].name: figure.data[i].marker.color for i in traces}
+    for kind in (2, 3):  # semantics and items; words and users have no genre
+        assert change["marker.color"][kind] == [key[g] for g in toy.items["genres"]]
+    assert isinstance(change["marker.color"][0], str) and isinstance(change["marker.color"][1], str)
+
+
+def test_popularity_is_coloured_by_thirds():
+    shades = attributes._thirds(np.array([0, 1, 2, 3, 40, 50, 600]))
+    assert [shades.index(c) for c in shades] == [0, 1, 1, 3, 3, 5, 5]
+    assert set(attributes._thirds(np.zeros(3))) == {shades[0]}
+
+
+def test_cold_items_have_the_cold_colour(toy):
+    cold = SimpleNamespace(items=toy.items, titles=toy.titles, train=toy.train[toy.train["item_id"] != 7])
+    figure = draw(cold, snapshots(toy))
+    change, _ = figure.layout.updatemenus[0].buttons[3].args
+    colours = change["marker.color"][3]
+    assert colours[6] not in colours[:6] + colours[7:] and len(set(colours)) == 2
+    assert "cold: not in train" in figure.data[3].text[6]
+
+
+def test_large_catalogues_are_drawn_in_part(toy):
+    figure = draw(toy, snapshots(toy), most=4)
+    assert [len(t.x) for t in figure.data[:4]] == [20, 4, 4, 4]
+    assert toy.titles[5] in figure.data[3].text[1]
+    assert "genre" not in str(draw(SimpleNamespace(
+        items=toy.items.drop(columns="genres"), titles=toy.titles, train=toy.train
+    ), snapshots(toy), most=4).layout.updatemenus)  # fmt: skip
+
+
+def test_the_walk_refuses_what_does_not_fit(toy):
+    made = snapshots(toy)
+    with pytest.raises(ValueError, match=r"'items' has shape \(16, 6\), 'words' has shape \(20, 5\)"):
+        views.alignment_walk(made, toy, WORDS[:, :5], VOCABULARY, method="pca", cache=None)
+    with pytest.raises(ValueError, match=r"vocabulary has shape \(3,\), words have shape \(20, 6\)"):
+        views.alignment_walk(made, toy, WORDS, VOCABULARY[:3], method="pca", cache=None)
+
+
+def test_the_walk_keeps_its_coordinates(toy, tmp_path, monkeypatch):
+    class Stand:
+        def __init__(self, **settings):
+            pass
+
+        def fit_transform(self, points):
+            return points[:, :2]
+
+    monkeypatch.setitem(sys.modules, "umap", SimpleNamespace(UMAP=Stand))
+    first = draw(toy, snapshots(toy), method="umap", cache=tmp_path)
+    monkeypatch.setattr(maps, "umap_map", lambda *_: pytest.fail("computed again"))
+    assert draw(toy, snapshots(toy), method="umap", cache=tmp_path).to_json() == first.to_json()
+    assert "UMAP 1" in first.layout.xaxis.title.text
+
+
+# ------------------------------------------------------------------------------------- words and items
+
+
+def test_nearest_items_by_hand():
+    words = np.array([[1.0, 0], [0, 2.0]])
+    tokens = np.array([[0, 1.0], [5.0, 5.0], [3.0, 0], [-1.0, 0]])
+    table = views.nearest_items("dark", words, ["Ġdark", "Ġday"], tokens, list("abcd"), k=3)
+    assert table["title"].tolist() == ["c", "b", "a"]
+    assert table["rank"].tolist() == [1, 2, 3] and table["row"].tolist() == [2, 1, 0]
+    assert table["cosine"].tolist() == pytest.approx([1, 0.5**0.5, 0])
+    with pytest.raises(ValueError, match=r"'dawn' is no single token .* \['Ġdark', 'Ġday'\]"):
+        views.nearest_items("dawn", words, ["Ġdark", "Ġday"], tokens, list("abcd"), k=1)
+    with pytest.raises(ValueError, match=r"titles has shape \(2,\), tokens have shape \(4, 2\)"):
+        views.nearest_items("dark", words, ["Ġdark", "Ġday"], tokens, ["a", "b"])
+    with pytest.raises(ValueError, match=r"'words' has shape \(2, 2\), 'tokens' has shape \(1, 3\)"):
+        views.nearest_items("dark", words, ["Ġdark", "Ġday"], [[1.0, 0, 0]], ["a"])
+    with pytest.raises(ValueError, match="expected 1 to 4"):
+        views.nearest_items("dark", words, ["Ġdark", "Ġday"], tokens, list("abcd"), k=5)
+
+
+@pytest.mark.parametrize("k", [1, 3, 7])
+def test_the_largest_come_first_and_ties_keep_their_order(k):
+    cosine = np.random.default_rng(0).integers(0, 3, size=(50, 7)).astype(float)
+    best = np.argsort(-cosine, axis=1, kind="stable")[:, :k]
+    np.testing.assert_array_equal(views.vectors._top(cosine, k), best)
+
+
+# ------------------------------------------------------------------------------------- attention
+
+
+def attention() -> Attention:
+    weights = np.zeros((2, 2, 6), dtype=np.float32)
+    weights[0, 0], weights[0, 1] = [0.5, 0.1, 0.1, 0.1, 0.1, 0.1], [0.1, 0.3, 0.1, 0.1, 0.1, 0.3]
+    weights[1] = [0, 0, 0, 0, 1, 0]
+    spans = [
+        Span("A: ", "frame", 0, 1), Span("<b>", "history", 1, 3), Span("<User_ID>", "user", 3, 4),
+        Span("Night", "title", 4, 5), Span("?", "frame", 5, 6),
+    ]  # fmt: skip
+    return Attention(["A", "<", "b>", "<User_ID>", "Night", "?"], weights, spans)
+
+
+def test_attention_is_summed_by_segment_and_averaged_over_heads():
+    figure = views.attention_by_layer(attention())
+    heat = figure.data[0]
+    names = ["first token", "&lt;b&gt;", "&lt;User_ID&gt;", "candidate: Night", "other words"]
+    assert list(figure.layout.xaxis.ticktext) == names
+    np.testing.assert_allclose(heat.z, [[0.3, 0.3, 0.1, 0.1, 0.2], [0, 0, 0, 1, 0]], atol=1e-7)
+    np.testing.assert_allclose(np.sum(heat.z, axis=1), 1, atol=1e-6)
+    assert list(heat.y) == ["layer 1", "layer 2"]
+    assert heat.customdata[1][1] == "&lt;b&gt;, 2 tokens"
+    assert "no explanation" in figure.layout.title.text
+
+
+def test_a_title_that_spells_a_slot_has_its_own_column():
+    made = attention()
+    spans = [s._replace(name="<User_ID>") if s.kind == "history" else s for s in made.spans]
+    heat = views.attention_by_layer(made._replace(spans=spans)).data[0]
+    np.testing.assert_allclose(heat.z[0], [0.3, 0.3, 0.1, 0.1, 0.2], atol=1e-7)
+
+
+def test_attention_that_does_not_fit_is_refused():
+    made = attention()
+    with pytest.raises(ValueError, match=r"weights have shape \(2, 2, 5\), tokens have shape \(6,\)"):
+        views.attention_by_layer(made._replace(weights=made.weights[..., :5]))
+    with pytest.raises(ValueError, match="covers tokens 4 to 9 of 6"):
+        views.attention_by_layer(made._replace(spans=[Span("x", "title", 4, 9)]))
+
+
+# ------------------------------------------------------------------------------------- errors
+
+
+def scored() -> pd.DataFrame:
+    """User 1 is ranked backwards, user 2 right, user 3 has one class, user 4 too few rows."""
+    rows = [(1, 1, 1, -1.0), (1, 2, 0, 1.0), (1, 3, 1, -2.0), (1, 4, 0, 2.0)]
+    rows += [(2, 1, 1, 3.0), (2, 2, 0, -3.0), (2, 3, 1, 2.0), (2, 4, 0, 1.0)]
+    rows += [(3, i, 1, 0.5) for i in range(1, 5)] + [(4, 1, 1, -1.0), (4, 2, 0, 1.0)]
+    table = pd.DataFrame(rows, columns=["user_id", "item_id", "label", "score"])
+    return table.assign(is_warm=table["user_id"] < 3)
+
+
+def test_worst_users_come_first_with_their_counts():
+    table = views.worst_users(scored())
+    assert table.index.tolist() == [1, 2]
+    assert table["auc"].tolist() == [0, 1] and table["rows"].tolist() == [4, 4]
+    assert views.worst_users(scored(), k=1, least=2).index.tolist() == [1]  # more rows before fewer
+    assert views.worst_users(scored(), least=2).index.tolist() == [1, 4, 2]
+    with pytest.raises(ValueError, match="lacks the columns"):
+        views.worst_users(scored()[["label", "score"]])
+
+
+def test_worst_items_cost_the_most():
+    frame, titles = scored(), ["", "A", "B", "C", "D"]
+    table = views.worst_items(frame, titles, least=3)
+    for item, row in table.iterrows():
+        own = frame[frame["item_id"] == item]
+        p = 1 / (1 + np.exp(-own["score"]))
+        assert row["log_loss"] == pytest.approx(metrics.log_loss(own["label"], p))
+        assert (row["liked"], row["predicted"]) == pytest.approx((own["label"].mean(), p.mean()))
+        assert row["title"] == titles[item]
+    assert table["log_loss"].is_monotonic_decreasing and len(table) == 4
+    assert len(views.worst_items(frame, k=2)) == 2 and "title" not in views.worst_items(frame)
+    assert views.worst_items(frame, least=4).index.tolist() == table[table["rows"] >= 4].index.tolist()
+    with pytest.raises(ValueError, match=r"titles has shape \(3,\), scored reaches item_id 4"):
+        views.worst_items(frame, titles[:3])
+
+
+def test_warm_rows_against_cold_ones():
+    frame = scored()
+    figure = views.warm_against_cold(frame, samples=20)
+    points = next(t for t in figure.data if t.name == "auc")
+    found = dict(zip(points.y, points.x))
+    assert found["warm: 8 rows, 50% liked"] == metrics.auc(
+        *(frame.loc[frame["is_warm"], c] for c in ("label", "score"))
+    )
+    assert found["all: 14 rows, 64% liked"] == metrics.auc(frame["label"], frame["score"])
+    assert found["cold: 6 rows, 83% liked"] == metrics.auc(
+        *(frame.loc[~frame["is_warm"], c] for c in ("label", "score"))
+    )
+    one_class = views.warm_against_cold(frame[frame["user_id"] < 4], samples=20)
+    assert len(next(t for t in one_class.data if t.name == "auc").x) == 2
+    assert "one class is left out" in one_class.layout.title.text
+    with pytest.raises(ValueError, match=r"lacks the columns \['is_warm'\]"):
+        views.warm_against_cold(frame.drop(columns="is_warm"))
+
+
+# ------------------------------------------------------------------------------------- stages and training
+
+
+def test_memory_and_time_come_from_the_manifests(tmp_path):
+    stages = {}
+    for name, seconds, peak in (("tuning", 10.5, 1.5), ("alignment", 4.0, 2.5)):
+        stages[name] = runtime.Artifact(tmp_path, "toy", name, {})
+        runtime.write_text(stages[name].path("manifest.json"), json.dumps({"seconds": seconds, "peak_gb": peak}))
+    table = views.memory_table(stages)
+    assert table["seconds"].tolist() == [10.5, 4.0, 14.5] and table["peak_gb"].tolist() == [1.5, 2.5, 2.5]
+    assert table["finished"].tolist() == [True] * 3 and table.index[-1] == "all"
+    stages["injection"] = runtime.Artifact(tmp_path, "toy", "injection", {})
+    table = views.memory_table(stages)
+    assert np.isnan(table.loc["injection", "seconds"]) and not table.loc["injection", "finished"]
+    assert table.loc["all", "seconds"] == 14.5 and not table.loc["all", "finished"]
+    with pytest.raises(ValueError, match="stages is empty"):
+        views.memory_table({})
+
+
+def test_parameters_of_every_stage():
+    table = views.parameters_by_stage({"1": {"lora": (5, 5), "base": (0, 95)}, "3": {"lora": (0, 5), "head": (15, 15)}})
+    assert table.loc[("1", "all")].tolist() == [5, 100, 0.05]
+    assert table.loc[("3", "head")].tolist() == [15, 15, 1]
+    assert table.index.names == ["stage", "module"]
+    with pytest.raises(ValueError, match="stages is empty"):
+        views.parameters_by_stage({})
+    with pytest.raises(ValueError, match="5 trainable of 4"):
+        views.parameters_by_stage({"1": {"head": (5, 4)}})
+
+
+def test_curves_follow_a_history_that_grows():
+    """From the first record on, before any validation, and with the same object as it grows."""
+    history = History()
+    for step in range(1, 7):
+        history.records.append({"step": step, "epoch": 0, "loss": 1 / step, "learning_rate": 0.1, "seconds": 1.0})
+        if step % 3 == 0:
+            history.records[-1]["auc"] = 0.5 + step / 20
+            history.best, history.best_step = 0.5 + step / 20, step
+        figure = views.training_curves({"live": history})
+        loss = next(t for t in figure.data if t.name == "loss as logged")
+        assert len(loss.x) == step
+        validated = [t for t in figure.data if t.name == "validation AUC"]
+        assert [len(t.x) for t in validated] == ([step // 3] if step >= 3 else [])
+    star = next(t for t in figure.data if t.name == "best")
+    assert (star.x[0], star.y[0]) == (6, 0.8)
