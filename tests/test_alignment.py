@@ -212,7 +212,7 @@ def test_the_stage_keeps_its_snapshots(toy_cfg, toy):
     from sellarec_lab import sella
 
     aligned = sella.align(toy_cfg, toy)
-    path = sella.stages._align_artifact(toy_cfg, toy).path("snapshots.safetensors")
+    path = sella.stages.alignment_artifact(toy_cfg, toy).path("snapshots.safetensors")
     assert path.is_file()
     walk = sella.snapshots(toy_cfg, toy)
     with torch.no_grad():

@@ -17,11 +17,11 @@ def build(lm, toy, toy_cfg):
         recipe = sella.recipe(recipe_name)
         torch.manual_seed(1)
         if recipe.slots == ("prompt",):
-            projector = sella.stages.SoftPrompt(lm.word_embeddings, prompts.PROMPT_TOKENS)
+            projector = sella.injection.SoftPrompt(lm.word_embeddings, prompts.PROMPT_TOKENS)
         else:
-            vectors = sella.stages.Vectors(torch.randn(toy.n_users + 1, 5), torch.randn(toy.n_items + 1, 5))
-            table, head = torch.randn(toy.n_items + 1, lm.width), sella.stages.Head(5, 8, lm.width)
-            projector = sella.stages.HybridProjector(vectors, table, head, "taste" in recipe.slots)
+            vectors = sella.injection.Vectors(torch.randn(toy.n_users + 1, 5), torch.randn(toy.n_items + 1, 5))
+            table, head = torch.randn(toy.n_items + 1, lm.width), sella.injection.Head(5, 8, lm.width)
+            projector = sella.injection.HybridProjector(vectors, table, head, "taste" in recipe.slots)
         cfg = config.BackboneConfig(name="toy", quantisation="none")
         return Recommender(lm, cfg, toy_cfg.prompt, recipe, Memory.of(toy), projector)
 

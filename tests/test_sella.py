@@ -13,7 +13,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from sellarec_lab import compare, config, data, llm, sella
+from sellarec_lab import config, data, llm, sella
 
 
 @pytest.fixture
@@ -63,9 +63,9 @@ def test_stages_are_kept_and_changed_inputs_make_new_ones(toy_cfg, toy):
     stamp = (first.folder / "manifest.json").stat().st_mtime_ns
     assert (sella.tune(toy_cfg, toy).folder / "manifest.json").stat().st_mtime_ns == stamp
     for field, value in (("seed", 5), ("lora__r", 2), ("prompt__history", 3)):
-        assert not sella.stages._tune_artifact(config.replace(toy_cfg, field, value), toy).finished
+        assert not sella.stages.tuning_artifact(config.replace(toy_cfg, field, value), toy).finished
     fewer = dataclasses.replace(toy, train=toy.train.iloc[:-1])
-    assert not sella.stages._tune_artifact(toy_cfg, fewer).finished
+    assert not sella.stages.tuning_artifact(toy_cfg, fewer).finished
     manifest = json.loads((first.folder / "manifest.json").read_text())
     assert manifest["inputs"]["data"] == toy.fingerprint and manifest["libraries"]["torch"]
     assert {"preset", "backbone", "revision", "commit", "seconds"} <= manifest.keys()

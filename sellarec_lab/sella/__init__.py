@@ -2,6 +2,7 @@
 
 from sellarec_lab.sella.answers import tokens
 from sellarec_lab.sella.explanation import Answer, Attention, Explanation, LeftOut, Span
+from sellarec_lab.sella.injection import histories, inject, new_projector, stage_artifacts
 from sellarec_lab.sella.recipes import RECIPES, Recipe, recipe
 from sellarec_lab.sella.recommender import Codes, Memory, Recommender, load
 from sellarec_lab.sella.stages import (
@@ -9,12 +10,8 @@ from sellarec_lab.sella.stages import (
     aligned_model,
     collab_artifact,
     distil,
-    histories,
-    inject,
     load_backbone,
-    new_projector,
     snapshots,
-    stage_artifacts,
     train_collab,
     tune,
     tuned,
