@@ -100,7 +100,6 @@ def bench(
             bar.set_postfix_str(what)
 
         scored = compare.run(cfg, data_set, chosen, seeds, tick, int(decision.value), rank_users, ablation_seeds)
-    print("intervals, paired tests ...", flush=True)
     results = compare.table(cfg, data_set, scored, rank_users=rank_users)
     cells, tests = compare.cells(cfg, data_set, scored), compare.paired_tests(scored, against)
     minutes = (time.perf_counter() - started) / 60

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
+from tqdm.auto import tqdm
 
 from sellarec_lab import metrics
 from sellarec_lab.compare.methods import METHODS, TITLES
@@ -46,7 +47,7 @@ def table(
     without a value. ``split`` "catalogue-N" is the whole catalogue ranked for N users, with the first seed.
     """
     rows = []
-    for name, frames in scored.items():
+    for name, frames in tqdm(scored.items(), "intervals", unit="model", leave=False, delay=2):
         if not frames:
             rows.append((name, "test", "auc", *[np.nan] * 3, 0, 0.0))
             continue
@@ -120,7 +121,7 @@ def paired_tests(
     if not scored.get(against):
         raise ValueError(f"nothing to compare with: {against!r} has no scores; scored: {', '.join(scored) or 'none'}")
     rows = []
-    for name, frames in scored.items():
+    for name, frames in tqdm(scored.items(), "paired tests", unit="model", leave=False, delay=2):
         if name == against or not frames:
             continue
         for part, mask in parts(frames[0]).items():

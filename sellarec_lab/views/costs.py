@@ -38,6 +38,7 @@ def cost_against_quality(
     oracle = rows.loc[rows["model"] == ORACLE, "value"]
     mean = costs.groupby("model", as_index=False)[["seconds", "peak_gb"]].mean()
     models = rows[rows["model"] != ORACLE]
+    models = models.drop(columns=["seconds", "peak_gb"], errors="ignore")  # the results' own are sums over seeds
     found = models.merge(mean[mean["seconds"] > 0], on="model")
     if found.empty:
         raise ValueError(f"costs and results share no model with seconds above 0; results: {models['model'].tolist()}")
