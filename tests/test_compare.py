@@ -31,6 +31,7 @@ def test_the_table_holds_what_was_scored_and_nothing_is_computed_twice(toy_cfg, 
     monkeypatch.setattr(protocol, "_scores", lambda *a: pytest.fail("computed again"))
     again = compare.run(toy_cfg, toy, models)
     pd.testing.assert_frame_equal(again["mf"][0], scored["mf"][0])
+    assert "Item mean + user mean" in compare.summary(results)._repr_html_()
     tests = compare.paired_tests(scored, "mf", samples=50)
     assert (tests["p_holm"] >= tests["p_value"] - 1e-12).all()
     assert (tests["detectable"] >= 0).all() and tests["detectable"].max() > 0
@@ -55,7 +56,9 @@ def test_a_failed_cell_is_a_row_with_its_error_and_the_rest_goes_on(toy_cfg, toy
     assert len(row) == 1 and np.isnan(row["value"].item()) and row["seeds"].item() == 0
     table = compare.cells(toy_cfg, toy, scored)
     assert table.set_index(["model", "seed"]).loc[("lightgcn", 1), "error"] == "RuntimeError: no graph today"
-    assert "failed" in compare.summary(results, table).to_string()
+    summary = compare.summary(results, table)
+    assert "failed" in summary.to_string()
+    assert "font-weight: bold" in summary._repr_html_() and "nan" not in summary._repr_html_()
     story = (tmp_path / "artifacts" / "tiny" / "errors" / "lightgcn-seed0.json").read_text()
     assert "Traceback" in story
     text = compare.section(results, compare.paired_tests(scored, "mf", 20), table, "mf", "facts")

@@ -179,7 +179,7 @@ class Summary(pd.DataFrame):
 
         plain = pd.DataFrame(self)
         left = [{"selector": "th.row_heading", "props": "text-align:left;white-space:nowrap"}]
-        return plain.style.apply(best, axis=0).set_table_styles(left).set_na_rep("").to_html()
+        return plain.style.apply(best, axis=0).set_table_styles(left).format(na_rep="").to_html()
 
 
 def summary(results: pd.DataFrame, costs: pd.DataFrame | None = None) -> Summary:

@@ -174,7 +174,7 @@ class Desk:
         roll, box = self.bench.roll, self.widgets["history"]
         ticks = list(box.children)
         while len(ticks) < len(roll):
-            tick = widgets.Checkbox(indent=False, layout={"width": "330px", "margin": "0"})
+            tick = widgets.Checkbox(indent=False, layout={"width": "320px", "margin": "0 2px"})
             tick.observe(functools.partial(self._tick, len(ticks)), names="value")
             ticks.append(tick)
         for tick, item in zip(ticks, roll):
@@ -211,11 +211,13 @@ def _inputs(bench) -> dict[str, widgets.Widget]:
     return {
         "search": widgets.Text(description="find users", placeholder=hint, **lazy),
         "users": widgets.Select(description="user", rows=6, **_WIDE),
-        "rows": widgets.Dropdown(description="rated by them", **_WIDE),
+        "rows": widgets.Dropdown(description="their films", **_WIDE),
         "target": widgets.Combobox(description="target title", options=titles, placeholder="any title", **lazy),
         "history": widgets.VBox(layout={"max_height": "240px", "overflow": "auto"}),
         "add": widgets.Combobox(description="add a title", options=titles, **lazy),
-        "template": widgets.Textarea(rows=8, continuous_update=False, layout={"width": "340px"}),
+        "template": widgets.Textarea(
+            rows=8, placeholder="template, one field a line", continuous_update=False, layout={"width": "340px"}
+        ),
         **kinds,
         "owner": widgets.Text(description="token owner", placeholder="another user's id", **lazy),
         "left": widgets.Dropdown(description="model", options=names, **_WIDE),
@@ -225,9 +227,9 @@ def _inputs(bench) -> dict[str, widgets.Widget]:
 
 def _buttons() -> dict[str, widgets.Widget]:
     labels = {"undo": "Undo", "reset": "Reset", "rank": "Rank the catalogue", "html": "Export HTML"}
-    return {
-        name: widgets.Button(description=text, **_HALF) for name, text in (labels | {"json": "Export JSON"}).items()
-    }
+    many = {name: widgets.Button(description=text, **_HALF) for name, text in (labels | {"json": "Export JSON"}).items()}
+    many["rank"].layout.width = "340px"
+    return many
 
 
 def _outputs() -> dict[str, widgets.Widget]:
