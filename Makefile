@@ -1,11 +1,12 @@
 PYTHON ?= python3
 PIP_FLAGS ?= -q
+PRESET ?= fast
 STAMP := .venv/.installed
 
-.PHONY: help run lab world test lint clean
+.PHONY: help run lab world test browser lint clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-6s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: $(STAMP) ## every notebook in order on the embedded world; results in artifacts/tiny
 	.venv/bin/python -m sellarec_lab run --preset tiny
@@ -17,7 +18,14 @@ world: $(STAMP) ## rebuild the embedded world in data/tiny from its seed
 	.venv/bin/python -m sellarec_lab world
 
 test: lint ## lint, then unit tests and all notebooks in fast mode
-	.venv/bin/pytest --nbmake --nbmake-timeout=600 tests notebooks
+	.venv/bin/pytest --nbmake --nbmake-timeout=600 --ignore=tests/browser tests notebooks
+
+browser: $(STAMP) ## two notebooks in JupyterLab with Chromium; screenshots in artifacts/browser (PRESET=tiny: finer ones)
+	@command -v chromium || command -v chromium-browser || command -v google-chrome || command -v google-chrome-stable \
+		|| { echo "No Chromium was found. Install it, for example: apt-get install chromium"; exit 1; }
+	@.venv/bin/python -c "import playwright" 2>/dev/null \
+		|| .venv/bin/python -m pip install $(PIP_FLAGS) -c constraints.txt -e '.[browser]'
+	.venv/bin/pytest tests/browser --preset $(PRESET)
 
 lint: $(STAMP) ## ruff on code and notebooks, import-linter on the floors
 	.venv/bin/ruff check .

@@ -213,7 +213,7 @@ def _inputs(bench) -> dict[str, widgets.Widget]:
         "users": widgets.Select(description="user", rows=6, **_WIDE),
         "rows": widgets.Dropdown(description="their films", **_WIDE),
         "target": widgets.Combobox(description="target title", options=titles, placeholder="any title", **lazy),
-        "history": widgets.VBox(layout={"max_height": "240px", "overflow": "auto"}),
+        "history": widgets.VBox(layout={"max_height": "300px", "overflow": "auto"}),
         "add": widgets.Combobox(description="add a title", options=titles, **lazy),
         "template": widgets.Textarea(
             rows=8, placeholder="template, one field a line", continuous_update=False, layout={"width": "340px"}
@@ -227,7 +227,8 @@ def _inputs(bench) -> dict[str, widgets.Widget]:
 
 def _buttons() -> dict[str, widgets.Widget]:
     labels = {"undo": "Undo", "reset": "Reset", "rank": "Rank the catalogue", "html": "Export HTML"}
-    many = {name: widgets.Button(description=text, **_HALF) for name, text in (labels | {"json": "Export JSON"}).items()}
+    labels["json"] = "Export JSON"
+    many = {name: widgets.Button(description=text, **_HALF) for name, text in labels.items()}
     many["rank"].layout.width = "340px"
     return many
 

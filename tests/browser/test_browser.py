@@ -1,0 +1,105 @@
+"""Two notebooks as a reader meets them: in JupyterLab, with mouse and keyboard. Screenshots: artifacts/browser/."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.browser
+SHOTS = Path(__file__).parents[2] / "artifacts" / "browser"
+_SEARCH = "id, part of a title, cold, worst"
+
+
+def _shoot(place, name: str) -> None:
+    place.screenshot(path=SHOTS / f"{name}.png")
+
+
+def _desk(page):
+    """The workbench: controls at the left, the panel at the right."""
+    desk = page.locator(f".jp-OutputArea-output:has(input[placeholder='{_SEARCH}'])").first
+    desk.scroll_into_view_if_needed()
+    return desk
+
+
+def _scores(desk) -> list[str]:
+    return re.findall(r"score ([+−-]\d+\.\d+) =", desk.inner_text())
+
+
+def _step(desk, text: str) -> None:
+    """Wait until the panel says what was done."""
+    desk.get_by_text(re.compile(f"^{text}")).first.wait_for()
+
+
+def _pick(desk) -> None:
+    """The first of those who like a film with "night" in its title; by the search box."""
+    desk.get_by_placeholder(_SEARCH).fill("night")
+    desk.get_by_placeholder(_SEARCH).press("Enter")
+    desk.get_by_text(re.compile("users like")).wait_for()
+    people = desk.locator(".widget-select select")
+    people.select_option(index=0)
+    name = people.locator("option").first.inner_text().split()[0]
+    _step(desk, f"picked user {re.escape(name)}$")
+
+
+def test_workbench_with_the_mouse(run_notebook, folder):
+    page = run_notebook("11_workbench.ipynb")
+    desk = _desk(page)
+    _pick(desk)
+    before = _scores(desk)
+    _shoot(desk, "workbench")
+    desk.locator(".widget-checkbox input:enabled:visible").first.uncheck()
+    _step(desk, "dropped:")
+    dropped = _scores(desk)
+    assert len(before) == len(dropped) == 2 and dropped != before
+    _shoot(desk, "workbench_dropped")
+    desk.get_by_role("button", name="Undo").click()
+    _step(desk, "undone: dropped")
+    assert _scores(desk) == before
+    for kind in ("HTML", "JSON"):
+        desk.get_by_role("button", name=f"Export {kind}").click()
+        desk.get_by_text(re.compile(rf"written: .*\.{kind.lower()}")).wait_for()
+    assert "<script" not in next(folder.glob("case_*.html")).read_text(encoding="utf-8")
+    kept = json.loads(next(folder.glob("case_*.json")).read_text(encoding="utf-8"))
+    assert {f"{model['score']:+.3f}" for model in kept["models"].values()} == set(before)
+    _keyboard(page, desk, before)
+    page.set_viewport_size({"width": 1280, "height": 800})
+    desk.scroll_into_view_if_needed()
+    _shoot(page, "workbench_small_window")
+
+
+def _keyboard(page, desk, before: list[str]) -> None:
+    """Tab reaches the next control, Space ticks and presses."""
+    desk.get_by_placeholder(_SEARCH).focus()
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.tagName") == "SELECT"
+    tick = desk.locator(".widget-checkbox input:enabled:visible").first
+    for _ in range(12):
+        page.keyboard.press("Tab")
+        if tick.evaluate("tick => tick === document.activeElement"):
+            break
+    page.keyboard.press("Space")
+    _step(desk, "dropped:")
+    assert _scores(desk) != before
+    desk.get_by_role("button", name="Undo").focus()
+    _shoot(desk, "workbench_keyboard")
+    page.keyboard.press("Space")
+    _step(desk, "undone: dropped")
+    assert _scores(desk) == before
+
+
+def test_alignment_map_with_its_slider(run_notebook):
+    page = run_notebook("05_alignment.ipynb")
+    walk = page.locator(".js-plotly-plot:has(.slider-group)")
+    assert walk.count() == 2  # by principal components, and by UMAP in the larger presets
+    for figure, name in ((walk.first, "alignment"), (walk.last, "alignment_last")):
+        figure.scroll_into_view_if_needed()
+        assert figure.locator(".scatterlayer .trace").first.is_visible()
+        _shoot(figure, f"{name}_end")
+        rail = figure.locator(".slider-rail-touch-rect")
+        rail.click(position={"x": 4, "y": 4}, force=True)
+        figure.locator(".slider-group text", has_text="training step: start").wait_for()
+        page.wait_for_timeout(800)  # the points move for a moment
+        _shoot(figure, f"{name}_start")
