@@ -27,7 +27,7 @@ def section(results: pd.DataFrame, tests: pd.DataFrame, cells: pd.DataFrame, aga
         columns = [m.upper() for m in RANKING]
         out += [f"Whole catalogue, first seed, {part.removeprefix('catalogue-')} users; {_RANKING}", ""]
         out += [markdown(wide[columns].dropna(how="all")), ""]
-    out += [f"{TITLES[against]} minus each, on the same users; ", _TESTS, "", markdown(_tests(tests), index=False), ""]
+    out += [f"{TITLES[against]} minus each, on the same users; {_TESTS}", "", markdown(_tests(tests), index=False), ""]
     strict = results[results["split"].isin(["test-warm3", "test-cold3"])]
     if len(strict):
         out += ["Warm and cold by the stricter definition (user and item at least three times in train):", ""]
@@ -60,7 +60,7 @@ def _tests(tests: pd.DataFrame) -> pd.DataFrame:
             "metric": rows["metric"].str.upper(),
             "difference": [f"{v:+.4f}" for v in rows["difference"]],
             "95 % interval": [f"[{a:+.4f}, {b:+.4f}]" for a, b in zip(rows["low"], rows["high"])],
-            "p (Holm)": [f"{p:.4f}" for p in rows["p_holm"]],
+            "p (Holm)": ["< 0.0001" if p < 1e-4 else f"{p:.4f}" for p in rows["p_holm"]],
             "detectable": [f"{v:.4f}" for v in rows["detectable"]],
         }
     )
