@@ -5,7 +5,12 @@ is imported when it is first touched, so torch and transformers load only if the
 """
 
 import importlib
+import os
 import pkgutil
+
+# Waiting threads sleep instead of spinning: with another busy process beside, spinning ones made a training step three
+# times as long. Read by OpenMP when torch is loaded, so it must be set before.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 __version__ = "0.1.0"
 
