@@ -26,7 +26,8 @@ body{font:16px/1.55 system-ui,sans-serif;max-width:1080px;margin:2rem auto;paddi
 table{border-collapse:collapse;font-size:14px;margin:1rem 0}td,th{border-bottom:1px solid #ddd;padding:.3rem .7rem;
 text-align:right}th:first-child,td:first-child{text-align:left}pre{background:#f6f6f6;padding:.6rem;overflow:auto;
 font-size:13px}summary{cursor:pointer;color:#555}section{border-top:3px solid #0072B2;margin-top:3rem}
-.anchor-link{display:none}nav a{margin-right:1rem}.scroll{overflow-x:auto}
+.words td,.words th{text-align:left;vertical-align:top}.anchor-link{display:none}
+nav a{margin-right:1rem}.scroll{overflow-x:auto}
 """
 
 
@@ -149,7 +150,7 @@ def _bench_page(results: pd.DataFrame, tests: pd.DataFrame, cells: pd.DataFrame,
         [(m.title, m.group, m.source) for n, m in compare.METHODS.items() if n in set(results["model"])],
         columns=["model", "group", "what it is"],
     )
-    notes = methods.to_html(border=0, index=False)
+    notes = methods.to_html(border=0, index=False, classes="words")
     return _document("every method", f"<div class='scroll'>{table}</div>{body}<h2>The methods</h2>{notes}")
 
 

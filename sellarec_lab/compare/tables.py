@@ -178,8 +178,12 @@ class Summary(pd.DataFrame):
             return ["font-weight:bold" if v == top and not skip else "" for v in values]
 
         plain = pd.DataFrame(self)
-        left = [{"selector": "th.row_heading", "props": "text-align:left;white-space:nowrap"}]
-        return plain.style.apply(best, axis=0).set_table_styles(left).format(na_rep="").to_html()
+        looks = [
+            {"selector": "th.row_heading", "props": "text-align:left;white-space:nowrap"},
+            {"selector": "td", "props": "white-space:nowrap"},
+        ]
+        styled = plain.style.apply(best, axis=0).set_table_styles(looks)
+        return styled.format(na_rep="", escape="html", precision=2).format_index(escape="html").to_html()
 
 
 def summary(results: pd.DataFrame, costs: pd.DataFrame | None = None) -> Summary:

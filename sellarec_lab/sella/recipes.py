@@ -56,8 +56,11 @@ SELLA = Recipe(
 )  # fmt: skip
 
 
+_ONE = "SeLLa-Rec with this one thing changed"
+
+
 def _ablation(title: str, **fields: Any) -> Recipe:
-    return dataclasses.replace(SELLA, title=f"SeLLa-Rec, {title}", group="ablation", source="", **fields)
+    return dataclasses.replace(SELLA, title=f"SeLLa-Rec, {title}", group="ablation", source=_ONE, **fields)
 
 
 def _beyond(title: str, source: str, **fields: Any) -> Recipe:
