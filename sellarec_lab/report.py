@@ -233,8 +233,8 @@ def _output(output: nbformat.NotebookNode) -> str:
         bundle = bundle["application/vnd.plotly.v1+json"]
         figure = go.Figure(data=bundle["data"], layout=bundle["layout"])
         return figure.to_html(full_html=False, include_plotlyjs=False)
+    if "text/html" in bundle:  # beside a widget it is the static form
+        return f"<div class='scroll'>{bundle['text/html']}</div>"
     if "application/vnd.jupyter.widget-view+json" in bundle:
         return ""
-    if "text/html" in bundle:
-        return f"<div class='scroll'>{bundle['text/html']}</div>"
     return f"<pre>{html.escape(bundle.get('text/plain', ''))}</pre>"

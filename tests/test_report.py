@@ -6,6 +6,8 @@ from nbclient.exceptions import CellExecutionError
 
 from sellarec_lab import report
 
+_WIDGET = "application/vnd.jupyter.widget-view+json"
+
 
 def book(*sources: str) -> nbformat.NotebookNode:
     cells = [nbformat.v4.new_code_cell(source) for source in sources]
@@ -33,6 +35,8 @@ def test_the_page_needs_no_network():
     bundle = {"application/vnd.plotly.v1+json": figure.to_plotly_json()}
     page.cells[0].outputs = [
         nbformat.v4.new_output("display_data", data=bundle),
+        nbformat.v4.new_output("display_data", data={_WIDGET: {"model_id": "x"}, "text/html": "<p>static form</p>"}),
+        nbformat.v4.new_output("display_data", data={_WIDGET: {"model_id": "y"}, "text/plain": "Dropdown()"}),
         nbformat.v4.new_output("stream", name="stdout", text="<b>not html</b>"),
         nbformat.v4.new_output("stream", name="stderr", text="a progress bar"),
     ]
@@ -42,4 +46,5 @@ def test_the_page_needs_no_network():
     assert 'src="http' not in html and "<link" not in html
     assert html.count("Plotly.newPlot(") >= 2
     assert "&lt;b&gt;not html" in html and "a progress bar" not in html
+    assert "<p>static form</p>" in html and "Dropdown()" not in html
     assert "50%" in html  # the share of the oracle's gap
