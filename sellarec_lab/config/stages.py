@@ -1,14 +1,8 @@
-"""Every setting of the lab as a value: one frozen dataclass a stage, one preset name for the whole tree.
-
-``preset("tiny", seed=1)`` gives a tree and changes a field by name; fields of a stage are reached with a double
-underscore, ``preset("tiny", injection__epochs=2)``. Unknown names are refused with the list of known ones.
-"""
+"""The settings of every stage as a frozen dataclass, and the tree that holds them all."""
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass, field
-from typing import Any
 
 ALL_LINEAR = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 
@@ -92,19 +86,20 @@ class PromptConfig:
     history: int = 10  # most recent liked titles shown
 
 
+# a table of vectors learns fast and overfits fast: a high constant rate, strong decay, stopped on valid
+CF_LOOP = LoopConfig(
+    learning_rate=1e-2, batch_size=1024, epochs=60, weight_decay=1.0, schedule="constant", warmup=0.0, evaluations=1,
+    patience=8,
+)  # fmt: skip
+
+
 @dataclass(frozen=True)
 class CollabConfig:
     """Matrix factorisation."""
 
     dim: int = 32
     biases: bool = True
-    loop: LoopConfig = LoopConfig(
-        learning_rate=1e-2, batch_size=1024, epochs=60, weight_decay=1.0, schedule="constant", warmup=0.0,
-        evaluations=1, patience=8,
-    )  # fmt: skip
-
-
-_CF_LOOP = CollabConfig().loop
+    loop: LoopConfig = CF_LOOP
 
 
 @dataclass(frozen=True)
@@ -113,7 +108,7 @@ class LightGCNConfig:
 
     dim: int = 32
     layers: int = 2
-    loop: LoopConfig = _CF_LOOP
+    loop: LoopConfig = CF_LOOP
 
 
 @dataclass(frozen=True)
@@ -125,7 +120,7 @@ class SASRecConfig:
     heads: int = 2
     dropout: float = 0.5
     history: int = 50  # most recent liked items that are read
-    loop: LoopConfig = _CF_LOOP
+    loop: LoopConfig = CF_LOOP
 
 
 @dataclass(frozen=True)
@@ -136,7 +131,7 @@ class DINConfig:
     hidden: int = 64
     dropout: float = 0.5
     history: int = 50
-    loop: LoopConfig = _CF_LOOP
+    loop: LoopConfig = CF_LOOP
 
 
 @dataclass(frozen=True)
@@ -144,7 +139,7 @@ class CodesConfig:
     """Binary codes of users and items, told to the language model as text (BinLLM, arXiv 2406.03210)."""
 
     bits: int = 16
-    loop: LoopConfig = _CF_LOOP
+    loop: LoopConfig = CF_LOOP
 
 
 @dataclass(frozen=True)
@@ -157,10 +152,7 @@ class AlignmentConfig:
     hidden: int = 128  # width of the projector's inner layer
     semantics_move: bool = True  # bidirectional: the semantic table receives gradient too
     semantics_rate: float = 0.03  # its learning rate, as a share of the others'
-    loop: LoopConfig = LoopConfig(
-        learning_rate=1e-2, batch_size=1024, epochs=60, weight_decay=1.0, schedule="constant", warmup=0.0,
-        evaluations=1, patience=8,
-    )  # fmt: skip
+    loop: LoopConfig = CF_LOOP
 
     def __post_init__(self):
         _require(self.loss in ("infonce", "rince"), f"alignment loss is 'infonce' or 'rince', got {self.loss!r}")
@@ -214,120 +206,3 @@ class Preset:
     alignment: AlignmentConfig = AlignmentConfig()
     injection: InjectionConfig = InjectionConfig()
     artifacts: str = field(default="artifacts", metadata={"location": True})
-
-
-def _loop(base: LoopConfig, **changes: Any) -> LoopConfig:
-    return dataclasses.replace(base, **changes)
-
-
-# No dropout in the adapters of small models: it draws a mask for every layer's input, a fifth of a step. Adapters on
-# the attention alone: a quarter faster than on all layers, and better on valid once soft tokens are there.
-_TINY = Preset(
-    name="tiny",
-    dataset="tiny",
-    lora=LoraConfig(dropout=0.0, targets=("q_proj", "k_proj", "v_proj", "o_proj")),
-    lightgcn=LightGCNConfig(loop=_loop(_CF_LOOP, weight_decay=0.3)),
-    sasrec=SASRecConfig(loop=_loop(_CF_LOOP, learning_rate=3e-3)),
-    din=DINConfig(loop=_loop(_CF_LOOP, weight_decay=3.0)),
-    codes=CodesConfig(loop=_loop(_CF_LOOP, weight_decay=3.0)),
-)
-_ML1M_CPU = Preset(
-    name="ml-1m-cpu",
-    dataset="ml-1m",
-    backbone=BackboneConfig(
-        name="catalogue",
-        pretraining=MiniLMConfig(hidden_size=128, layers=4, vocabulary=4000, steps=6000, batch_size=32),
-    ),
-    prompt=PromptConfig(template="tiny", history=8),
-    lora=LoraConfig(dropout=0.0),
-    tuning=TuningConfig(loop=LoopConfig(learning_rate=1e-3, batch_size=64, epochs=2, evaluations=2)),
-    collab=CollabConfig(dim=16, loop=_loop(_CF_LOOP, weight_decay=3.0)),
-    plain=CollabConfig(dim=16, biases=False, loop=_loop(_CF_LOOP, weight_decay=3.0)),
-    lightgcn=LightGCNConfig(loop=_loop(_CF_LOOP, weight_decay=3.0)),
-    sasrec=SASRecConfig(loop=_loop(_CF_LOOP, learning_rate=3e-3, weight_decay=5.0)),
-    din=DINConfig(dropout=0.2, loop=_loop(_CF_LOOP, weight_decay=0.3)),
-    codes=CodesConfig(loop=_loop(_CF_LOOP, weight_decay=0.3)),
-    alignment=AlignmentConfig(loop=_loop(AlignmentConfig().loop, weight_decay=3.0)),
-)
-_QWEN_LOOP = LoopConfig(learning_rate=2e-4, batch_size=16, epochs=1, warmup=0.01)
-_T4 = Preset(
-    name="t4",
-    dataset="ml-1m",
-    backbone=BackboneConfig(name="Qwen/Qwen2.5-0.5B-Instruct", quantisation="nf4", gradient_checkpointing=True),
-    prompt=PromptConfig(template="paper"),
-    lora=LoraConfig(r=16, alpha=32),
-    collab=CollabConfig(dim=64),
-    tuning=TuningConfig(loop=_QWEN_LOOP),
-    alignment=AlignmentConfig(hidden=512),
-    injection=InjectionConfig(loop=_loop(_QWEN_LOOP, learning_rate=5e-4)),
-)
-_PAPER = Preset(
-    name="paper",
-    dataset="ml-1m",
-    backbone=BackboneConfig(name="Qwen/Qwen2-7B", quantisation="nf4", gradient_checkpointing=True, template="chat"),
-    prompt=PromptConfig(template="paper"),
-    lora=LoraConfig(r=64, alpha=16, dropout=0.05),
-    collab=CollabConfig(dim=256, biases=False, loop=_loop(CollabConfig().loop, epochs=3000, patience=50)),
-    tuning=TuningConfig(loop=LoopConfig(learning_rate=8e-5, batch_size=128, epochs=1, warmup=0.01)),
-    alignment=AlignmentConfig(weight=1.0, hidden=1024, loop=_loop(AlignmentConfig().loop, epochs=3000, patience=50)),
-    injection=InjectionConfig(
-        trainable=("projector", "tables", "semantics"),
-        loop=LoopConfig(learning_rate=2e-4, batch_size=300, epochs=1, warmup=0.0),
-    ),
-)
-
-
-def preset(name: str, **changes: Any) -> Preset:
-    """Return a preset with fields changed by name.
-
-    Args:
-        name: one of `PRESETS`.
-        **changes: ``seed=1`` or, for a stage's field, ``injection__loop__epochs=3``.
-
-    Raises:
-        ValueError: unknown preset or field; the message lists the known names.
-    """
-    if name not in PRESETS:
-        raise ValueError(f"unknown preset {name!r}; known presets: {', '.join(PRESETS)}")
-    tree = PRESETS[name]
-    for path, value in changes.items():
-        tree = replace(tree, path, value)
-    return tree
-
-
-def replace(tree: Any, path: str, value: Any) -> Any:
-    """A copy of a config tree with the field at ``path`` (parts joined by ``__``) changed."""
-    head, _, rest = path.partition("__")
-    known = [f.name for f in dataclasses.fields(tree)]
-    if head not in known:
-        raise ValueError(f"{type(tree).__name__} has no field {head!r}; known fields: {', '.join(known)}")
-    return dataclasses.replace(tree, **{head: replace(getattr(tree, head), rest, value) if rest else value})
-
-
-def as_dict(tree: Any) -> dict[str, Any]:
-    """The tree as plain data, without fields that only say where files lie."""
-    return {
-        f.name: as_dict(value) if dataclasses.is_dataclass(value := getattr(tree, f.name)) else value
-        for f in dataclasses.fields(tree)
-        if not f.metadata.get("location")
-    }
-
-
-def faster(cfg: Preset, name: str) -> Preset:
-    """The same code in seconds, for checks of the code; its numbers mean nothing."""
-    cuts = {
-        part: {"loop__epochs": 6} for part in ("collab", "plain", "lightgcn", "sasrec", "din", "codes", "alignment")
-    }
-    cuts |= {part: {"loop": LoopConfig(rows=640, batch_size=64, evaluations=1)} for part in ("tuning", "injection")}
-    cuts["collab"] |= {"dim": 8}
-    cuts["alignment"] |= {"hidden": 32}
-    cuts["prompt"] = {"history": 2}
-    if cfg.backbone.pretraining is not None:
-        cuts["backbone"] = {"pretraining__steps": 200}
-    for part, changes in cuts.items():
-        for path, value in changes.items():
-            cfg = replace(cfg, f"{part}__{path}", value)
-    return dataclasses.replace(cfg, name=name)
-
-
-PRESETS = {p.name: p for p in (_TINY, faster(_TINY, "fast"), _ML1M_CPU, _T4, _PAPER)}

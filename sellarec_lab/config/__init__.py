@@ -1,0 +1,48 @@
+"""Every setting of the lab as a value: one frozen dataclass a stage, one preset name for the whole tree.
+
+``preset("tiny", seed=1)`` gives a tree and changes a field by name; fields of a stage are reached with a double
+underscore, ``preset("tiny", injection__loop__epochs=2)``. Unknown names are refused with the list of known ones.
+"""
+
+from sellarec_lab.config.presets import PRESETS, faster, preset
+from sellarec_lab.config.stages import (
+    ALL_LINEAR,
+    AlignmentConfig,
+    BackboneConfig,
+    CodesConfig,
+    CollabConfig,
+    DINConfig,
+    InjectionConfig,
+    LightGCNConfig,
+    LoopConfig,
+    LoraConfig,
+    MiniLMConfig,
+    Preset,
+    PromptConfig,
+    SASRecConfig,
+    TuningConfig,
+)
+from sellarec_lab.config.tree import as_dict, replace
+
+__all__ = [
+    "ALL_LINEAR",
+    "PRESETS",
+    "AlignmentConfig",
+    "BackboneConfig",
+    "CodesConfig",
+    "CollabConfig",
+    "DINConfig",
+    "InjectionConfig",
+    "LightGCNConfig",
+    "LoopConfig",
+    "LoraConfig",
+    "MiniLMConfig",
+    "Preset",
+    "PromptConfig",
+    "SASRecConfig",
+    "TuningConfig",
+    "as_dict",
+    "faster",
+    "preset",
+    "replace",
+]

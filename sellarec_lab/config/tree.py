@@ -1,0 +1,24 @@
+"""A config tree is changed by copying, and read as plain data."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+
+def replace(tree: Any, path: str, value: Any) -> Any:
+    """A copy of a config tree with the field at ``path`` (parts joined by ``__``) changed."""
+    head, _, rest = path.partition("__")
+    known = [f.name for f in dataclasses.fields(tree)]
+    if head not in known:
+        raise ValueError(f"{type(tree).__name__} has no field {head!r}; known fields: {', '.join(known)}")
+    return dataclasses.replace(tree, **{head: replace(getattr(tree, head), rest, value) if rest else value})
+
+
+def as_dict(tree: Any) -> dict[str, Any]:
+    """The tree as plain data, without fields that only say where files lie."""
+    return {
+        f.name: as_dict(value) if dataclasses.is_dataclass(value := getattr(tree, f.name)) else value
+        for f in dataclasses.fields(tree)
+        if not f.metadata.get("location")
+    }
