@@ -10,9 +10,8 @@ from typing import NamedTuple
 
 import torch
 from numpy.typing import ArrayLike
-from torch import nn
 
-from sellarec_lab.collab.pointwise import Pointwise
+from sellarec_lab.collab.mf import MatrixFactorisation
 from sellarec_lab.training import Table
 
 
@@ -30,30 +29,20 @@ def binarised(x: torch.Tensor) -> torch.Tensor:
     return soft + (hard - soft).detach()
 
 
-class BinaryCodes(Pointwise):
+class BinaryCodes(MatrixFactorisation):
     """logit = <c_u, c_i> / sqrt(bits) + b_u + b_i + b, codes c of -1 and 1.
 
     The divisor gives unrelated codes a product of variance 1, however many bits there are.
     """
 
     def __init__(self, n_users: int, n_items: int, bits: int, seed: int = 0):
-        super().__init__(n_users, n_items)
         if bits < 1:
             raise ValueError(f"bits must be at least 1, got {bits}")
-        draw = torch.Generator().manual_seed(seed)
-        self.users = Table(0.1 * torch.randn(n_users + 1, bits, generator=draw))
-        self.items = Table(0.1 * torch.randn(n_items + 1, bits, generator=draw))
-        self.user_bias = Table(torch.zeros(n_users + 1, 1))
-        self.item_bias = Table(torch.zeros(n_items + 1, 1))
-        self.bias = nn.Parameter(torch.zeros(1))
+        super().__init__(n_users, n_items, bits, seed=seed)
 
-    def forward(self, users: torch.Tensor, items: torch.Tensor) -> torch.Tensor:
-        """Ids [B], [B] to logits [B]; code and bias of an unseen user or item count as zero."""
-        known_user, known_item = self.seen_users[users], self.seen_items[items]  # [B]
-        c_u, c_i = binarised(self.users(users)), binarised(self.items(items))  # [B, bits]
-        dot = (c_u * c_i).sum(-1) / c_u.shape[-1] ** 0.5 * (known_user & known_item)
-        b_u, b_i = self.user_bias(users).squeeze(-1) * known_user, self.item_bias(items).squeeze(-1) * known_item
-        return dot + b_u + b_i + self.bias
+    def factors(self, table: Table, ids: torch.Tensor) -> torch.Tensor:
+        """Codes of ids [B], scaled so that a product of two is divided by sqrt(bits): [B, bits]."""
+        return binarised(table(ids)) / table.embedding_dim**0.25
 
     @torch.no_grad()
     def codes(self) -> Codes:

@@ -31,15 +31,22 @@ class MatrixFactorisation(Pointwise):
 
     def forward(self, users: torch.Tensor, items: torch.Tensor) -> torch.Tensor:
         """Ids [B], [B] to logits [B]."""
-        dot = (self.users(users) * self.items(items)).sum(-1)
+        dot = (self.factors(self.users, users) * self.factors(self.items, items)).sum(-1)
         return dot + self.user_bias(users).squeeze(-1) + self.item_bias(items).squeeze(-1) + self.bias
+
+    def factors(self, table: Table, ids: torch.Tensor) -> torch.Tensor:
+        """What enters the product, for ids [B] of one table: [B, dim]."""
+        return table(ids)
 
     @torch.no_grad()
     def vectors(self) -> Vectors:
         """Factors and bias of users [n_users + 1, dim + 1] and items [n_items + 1, dim + 1]."""
-        users = torch.cat([self.users.weight, self.user_bias.weight], dim=1) * self.seen_users[:, None]
-        items = torch.cat([self.items.weight, self.item_bias.weight], dim=1) * self.seen_items[:, None]
-        return Vectors(users.cpu(), items.cpu())
+        sides = (self.users, self.user_bias, self.seen_users), (self.items, self.item_bias, self.seen_items)
+        tables = []
+        for table, bias, seen in sides:
+            ids = torch.arange(len(seen), device=seen.device)
+            tables.append((torch.cat([self.factors(table, ids), bias.weight], dim=1) * seen[:, None]).cpu())
+        return Vectors(*tables)
 
     @torch.no_grad()
     def predict(self, frame: pd.DataFrame) -> pd.DataFrame:
