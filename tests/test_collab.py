@@ -14,7 +14,7 @@ from sellarec_lab import collab, config, data, runtime
 @pytest.fixture(scope="module")
 def fitted(toy):
     loop = config.LoopConfig(learning_rate=0.05, batch_size=64, epochs=40, evaluations=1, patience=40)
-    return collab.train_mf(config.CollabConfig(dim=4, loop=loop), toy, seed=0)
+    return collab.train(config.CollabConfig(dim=4, loop=loop), toy, seed=0)
 
 
 def test_mf_solves_a_checkerboard(fitted, toy):
@@ -53,13 +53,13 @@ def test_an_unseen_user_falls_back_on_the_items_bias():
 
 def test_without_biases_they_stay_zero(toy):
     settings = config.CollabConfig(dim=4, biases=False, loop=config.LoopConfig(epochs=2, batch_size=64))
-    model, _ = collab.train_mf(settings, toy)
+    model, _ = collab.train(settings, toy)
     assert float(model.user_bias.weight.abs().sum() + model.item_bias.weight.abs().sum() + model.bias.abs()) == 0
 
 
 def test_the_same_seed_gives_the_same_model(toy):
     settings = config.CollabConfig(dim=4, loop=config.LoopConfig(epochs=2, batch_size=64))
-    a, b = (collab.train_mf(settings, toy, seed=3)[0] for _ in range(2))
+    a, b = (collab.train(settings, toy, seed=3)[0] for _ in range(2))
     assert torch.equal(a.users.weight, b.users.weight)
 
 
@@ -274,7 +274,7 @@ def test_bad_sizes_are_refused(toy):
 
 def test_codes_are_the_signs_that_the_scores_use(toy):
     train = toy.train[toy.train["user_id"] != 3]
-    model, _ = collab.train_codes(SETTINGS["codes"], dataclasses.replace(toy, train=train))
+    model, _ = collab.train(SETTINGS["codes"], dataclasses.replace(toy, train=train))
     codes = model.codes()
     assert codes.users.shape == (toy.n_users + 1, 6) and codes.items.dtype == torch.int8
     assert (codes.users[[0, 3]] == -1).all() and set(codes.items[1:].unique().tolist()) == {0, 1}

@@ -12,12 +12,12 @@ from sellarec_lab.collab.mf import MatrixFactorisation
 from sellarec_lab.collab.pointwise import Pointwise, ranking_quality, rating_batches
 from sellarec_lab.collab.search import GRIDS, search
 from sellarec_lab.collab.sequential import DIN, SASRec, padded_histories
-from sellarec_lab.collab.trainer import new, train, train_codes, train_mf
+from sellarec_lab.collab.trainer import new, train
 from sellarec_lab.collab.vectors import FixedVectors, Vectors, from_vectors
 
 __all__ = [
     "DIN", "GRIDS", "BinaryCodes", "Codes", "FixedVectors", "LightGCN", "MatrixFactorisation", "Pointwise", "SASRec",
     "Vectors", "as_text", "binarised", "from_vectors", "item_mean_scores", "mean_scores", "new", "padded_histories",
-    "popularity_scores", "ranking_quality", "rating_batches", "search", "train", "train_codes", "train_mf",
+    "popularity_scores", "ranking_quality", "rating_batches", "search", "train",
     "user_mean_scores",
 ]  # fmt: skip

@@ -88,17 +88,3 @@ def train(
         validate=lambda: ranking_quality(model.predict(data.valid)),
     )  # fmt: skip
     return model.cpu(), history
-
-
-def train_mf(
-    config: CollabConfig, data, seed: int = 0, checkpoint: Path | None = None, label: str | None = None
-) -> tuple[MatrixFactorisation, History]:
-    """`train` for matrix factorisation."""
-    return train(config, data, seed, checkpoint, label)
-
-
-def train_codes(
-    config: CodesConfig, data, seed: int = 0, checkpoint: Path | None = None
-) -> tuple[BinaryCodes, History]:
-    """`train` for binary codes."""
-    return train(config, data, seed, checkpoint)
