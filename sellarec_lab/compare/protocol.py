@@ -29,10 +29,13 @@ Tick = Callable[[str], None]
 
 
 class Scored(dict):
-    """model -> its scored test frames, one a seed. ``failures``: (model, seed) -> what went wrong."""
+    """model -> its scored test frames, one a seed. ``seeds``: model -> those seeds; ``failures``: (model, seed) -> what
+    went wrong."""
 
     def __init__(self, models: Iterable[str] = ()):
+        models = list(models)
         super().__init__({name: [] for name in models})
+        self.seeds: dict[str, list[int]] = {name: [] for name in models}
         self.failures: dict[tuple[str, int], str] = {}
 
 
@@ -151,7 +154,6 @@ def run(
     tick: Tick | None = None,
     workers: int = 1,
     rank_users: int = 0,
-    ablation_seeds: int | None = None,
 ) -> Scored:
     """Test predictions of every model with seeds ``cfg.seed, cfg.seed + 1, ...``.
 
@@ -161,13 +163,10 @@ def run(
         tick: called with each cell that is done, for a progress bar.
         workers: processes at a time; each has its share of the threads.
         rank_users: rank the whole catalogue for so many users, with the first seed only; 0 for nobody.
-        ablation_seeds: seeds for the group "ablation", if they should be fewer than ``seeds``.
     """
     chosen = list(models or models_for(data))
     out = Scored(chosen)
-    fewer = {n for n in chosen if method(n).group == "ablation"}
-    counts = {n: min(seeds, ablation_seeds or seeds) if n in fewer else seeds for n in chosen}
-    plan = [(n, cfg.seed + offset) for offset in range(seeds) for n in chosen if offset < counts[n]]
+    plan = [(n, cfg.seed + offset) for offset in range(seeds) for n in chosen]
     jobs = [(dataclasses.replace(cfg, seed=s), n, rank_users if s == cfg.seed else 0) for n, s in _ordered(plan)]
     with _pool(data, min(workers, len(jobs))) as submit:
         for (c, name, _), error in submit(jobs):
@@ -178,6 +177,7 @@ def run(
     for name, seed in plan:
         if (name, seed) not in out.failures:
             out[name].append(predictions(dataclasses.replace(cfg, seed=seed), data, name))
+            out.seeds[name].append(seed)
     return out
 
 

@@ -51,7 +51,7 @@ def table(
         if not frames:
             rows.append((name, "test", "auc", *[np.nan] * 3, 0, 0.0))
             continue
-        seeds = _seeds(cfg, name, frames, scored)
+        seeds = _presets(cfg, name, scored)
         spent = round(sum(costs(c, data, name)["seconds"] for c in seeds), 1)
         measured = [*_ranked(frames, data, samples), *_calibrated(seeds, data, name, frames, samples)]
         if rank_users and not METHODS[name].fuses and name != "oracle":
@@ -60,11 +60,14 @@ def table(
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def _seeds(cfg: Preset, name: str, frames: Sequence[pd.DataFrame], scored: Mapping) -> list[Preset]:
-    """The presets that the frames come from."""
-    failed = {seed for model, seed in getattr(scored, "failures", {}) if model == name}
-    wanted = len(frames) + len(failed)
-    return [dataclasses.replace(cfg, seed=s) for s in range(cfg.seed, cfg.seed + wanted) if s not in failed]
+def _seeds(scored: Mapping[str, Sequence[pd.DataFrame]], name: str, first: int = 0) -> list[int]:
+    """The seeds of a model's frames; a plain mapping holds them in turn."""
+    return scored.seeds[name] if isinstance(scored, Scored) else list(range(first, first + len(scored[name])))
+
+
+def _presets(cfg: Preset, name: str, scored: Mapping[str, Sequence[pd.DataFrame]]) -> list[Preset]:
+    """The presets that a model's frames come from."""
+    return [dataclasses.replace(cfg, seed=s) for s in _seeds(scored, name, cfg.seed)]
 
 
 def _ranked(frames: Sequence[pd.DataFrame], data, samples: int) -> list[tuple]:
@@ -111,7 +114,7 @@ def paired_tests(
     """``against`` minus every other model, on the same users: ``model, split, metric, difference, low, high, p_value,
     p_holm, users, detectable``.
 
-    A model with fewer seeds is compared with as many of ``against``.
+    Seed by seed: a seed that one of the two lacks is left out.
     ``p_holm`` is corrected for the number of models compared (Holm, within a split and metric). ``detectable`` is the
     true difference that this comparison would find with 80 % power: anything smaller is beyond this test split.
 
@@ -124,16 +127,23 @@ def paired_tests(
     for name, frames in tqdm(scored.items(), "paired tests", unit="model", leave=False, delay=2):
         if name == against or not frames:
             continue
-        for part, mask in parts(frames[0]).items():
+        ours, theirs = _same_seeds(scored, against, name)
+        for part, mask in parts(frames[0]).items() if ours else ():
             for metric in METRICS:
-                ours = [f[mask] for f in scored[against][: len(frames)]]  # seed by seed, where a model has fewer
-                pair = metrics.paired(ours, [f[mask] for f in frames], metric, samples)
+                pair = metrics.paired([f[mask] for f in ours], [f[mask] for f in theirs], metric, samples)
                 rows.append((name, part, metric, *pair, metrics.detectable(pair)))
     names = ["model", "split", "metric", "difference", "low", "high", "p_value", "users", "detectable"]
     tests = pd.DataFrame(rows, columns=names)
     corrected = tests.groupby(["split", "metric"])["p_value"].transform(lambda p: _holm(p.to_numpy()))
     tests.insert(7, "p_holm", corrected)
     return tests
+
+
+def _same_seeds(scored: Mapping[str, Sequence[pd.DataFrame]], a: str, b: str) -> tuple[list, list]:
+    """The frames of two models with the seeds that both have."""
+    frames = [dict(zip(_seeds(scored, name), scored[name], strict=True)) for name in (a, b)]
+    both = [seed for seed in frames[0] if seed in frames[1]]
+    return [frames[0][s] for s in both], [frames[1][s] for s in both]
 
 
 def _holm(p: np.ndarray) -> np.ndarray:
@@ -151,8 +161,8 @@ def cells(cfg: Preset, data, scored: Scored) -> pd.DataFrame:
     ``sanity`` counts the checks of the battery that a language model's scores passed.
     """
     rows = []
-    for name, frames in scored.items():
-        for c in _seeds(cfg, name, frames, scored):
+    for name in scored:
+        for c in _presets(cfg, name, scored):
             note = artifacts(c, data, name)["valid"].manifest
             passed = f"{len(note['sanity'])} ok" if "sanity" in note else ""
             row = {"model": name, "seed": c.seed, **costs(c, data, name), "sanity": passed, "error": ""}

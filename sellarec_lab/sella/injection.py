@@ -25,6 +25,7 @@ from sellarec_lab.sella.stages import (
     collab_artifact,
     distil,
     finish,
+    load_adapted,
     load_backbone,
     stage_artifact,
     train_collab,
@@ -74,7 +75,8 @@ def _inject_artifact(cfg: Preset, data, recipe: Recipe, own: Vectors | None = No
     upstream |= {"tuning": tuning_artifact(cfg, data).key} if recipe.tuned else {"prompt": config.as_dict(cfg.prompt)}
     upstream |= {"codes": config.as_dict(cfg.codes)} if recipe.codes else {}
     upstream |= {"own": [runtime.tensor_digest(table) for table in own]} if own else {}
-    machine = {k: v for k, v in config.as_dict(recipe).items() if k not in ("title", "source", "group", "changes")}
+    told_elsewhere = ("title", "source", "group", "changes", "rate")
+    machine = {k: v for k, v in config.as_dict(recipe).items() if k not in told_elsewhere}
     return stage_artifact(cfg, data, "injection", **upstream, injection=config.as_dict(cfg.injection), recipe=machine)
 
 
@@ -112,27 +114,28 @@ def inject(cfg: Preset, data, recipe: Recipe, own: Vectors | None = None) -> Rec
         _check_own(data, recipe, own)
     cfg = recipe.applied(cfg)
     codes = Codes.of_model(train_collab(cfg, data, "codes")) if recipe.codes else None
-    memory = Memory.of(data, codes)
-    lm = tuned(cfg, data) if recipe.tuned else load_backbone(cfg, data)
     folder = backbone_folder(cfg, data)
     backbone = cfg.backbone if folder is None else dataclasses.replace(cfg.backbone, name=str(folder))
-    if not (recipe.slots or recipe.codes):
-        return Recommender(lm, backbone, cfg.prompt, recipe, memory)
-    artifact = _inject_artifact(cfg, data, recipe, own)
-    parts = tuple(part for part in cfg.injection.trainable if part not in recipe.frozen)
-    projector = new_projector(cfg, data, recipe, lm.word_embeddings, own).to(lm.device) if recipe.slots else None
-    with artifact.claim() as missing:
-        if missing:
-            _train_injection(cfg, data, recipe, artifact, lm, projector, codes, parts)
-    if projector is not None:
+    adapter = tune(cfg, data).path("adapter") if recipe.tuned else None
+    projector = None
+    if recipe.slots or recipe.codes:
+        artifact = _inject_artifact(cfg, data, recipe, own)
+        with artifact.claim() as missing:
+            if missing:
+                _train_injection(cfg, data, recipe, artifact, codes, own)
+        if "lora" in _parts(cfg, recipe):
+            adapter = artifact.path("adapter")
+    lm = load_adapted(cfg, data, adapter)
+    if recipe.slots:
+        projector = new_projector(cfg, data, recipe, lm.word_embeddings, own).to(lm.device)
         projector.load_state_dict(runtime.load_tensors(artifact.path("projector.safetensors"))[0])
         freeze(projector)
-    if "lora" in parts:
-        lm = load_backbone(cfg, data)
-        llm.load_adapter(lm, artifact.path("adapter"))
-        llm.set_trainable(lm, False)
-        lm.model.eval()
-    return Recommender(lm, backbone, cfg.prompt, recipe, memory, projector)
+    return Recommender(lm, backbone, cfg.prompt, recipe, Memory.of(data, codes), projector)
+
+
+def _parts(cfg: Preset, recipe: Recipe) -> tuple[str, ...]:
+    """What stage 3 trains."""
+    return tuple(part for part in cfg.injection.trainable if part not in recipe.frozen)
 
 
 def _check_own(data, recipe: Recipe, own: Vectors) -> None:
@@ -143,7 +146,9 @@ def _check_own(data, recipe: Recipe, own: Vectors) -> None:
         raise ValueError(f"own tables have {found} rows (users, items), the data needs {wanted}; row 0 is padding")
 
 
-def _train_injection(cfg: Preset, data, recipe: Recipe, artifact: Artifact, lm, projector, codes, parts) -> None:
+def _train_injection(cfg: Preset, data, recipe: Recipe, artifact: Artifact, codes, own: Vectors | None) -> None:
+    lm, parts = (tuned(cfg, data) if recipe.tuned else load_backbone(cfg, data)), _parts(cfg, recipe)
+    projector = new_projector(cfg, data, recipe, lm.word_embeddings, own).to(lm.device) if recipe.slots else None
     if projector is not None:
         projector.set_trainable(parts)
     if recipe.tuned:

@@ -27,6 +27,7 @@ class Recipe:
         codes: the prompt tells binary codes of user and item as text.
         frozen: parts that this method never trains in stage 3, whatever the preset's ``injection.trainable`` says.
         changes: settings of the preset that this method has otherwise, as (path, value); see `config.replace`.
+        rate: stage 3's learning rate, as a multiple of the preset's.
         group: "paper" (a published method), "ablation" (SeLLa-Rec with one thing changed), "beyond" (not published).
         source: paper or reference, and how this recipe departs from it.
     """
@@ -39,6 +40,7 @@ class Recipe:
     codes: bool = False
     frozen: tuple[str, ...] = ()
     changes: tuple[tuple[str, Any], ...] = ()
+    rate: float = 1.0
     group: str = "paper"
     source: str = ""
 
@@ -46,7 +48,8 @@ class Recipe:
         """The preset with this recipe's changes."""
         for path, value in self.changes:
             cfg = config.replace(cfg, path, value)
-        return cfg
+        rate = cfg.injection.loop.learning_rate * self.rate
+        return config.replace(cfg, "injection__loop__learning_rate", rate)
 
 
 SELLA = Recipe(

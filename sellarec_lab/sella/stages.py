@@ -87,11 +87,16 @@ def finish(artifact: Artifact, history: training.History, **facts) -> None:
 
 def tuned(cfg: Preset, data) -> llm.LanguageModel:
     """The backbone with stage 1's adapter, frozen."""
-    artifact = tune(cfg, data)
+    return load_adapted(cfg, data, tune(cfg, data).path("adapter"))
+
+
+def load_adapted(cfg: Preset, data, adapter: Path | None) -> llm.LanguageModel:
+    """The backbone with a saved adapter, if there is one, frozen."""
     lm = load_backbone(cfg, data)
-    llm.load_adapter(lm, artifact.path("adapter"))
-    llm.set_trainable(lm, False)
-    lm.model.eval()
+    if adapter is not None:
+        llm.load_adapter(lm, adapter)
+        llm.set_trainable(lm, False)
+        lm.model.eval()
     return lm
 
 
