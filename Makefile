@@ -3,7 +3,7 @@ PIP_FLAGS ?= -q
 PRESET ?= fast
 STAMP := .venv/.installed
 
-.PHONY: help run lab world test browser lint clean
+.PHONY: help run lab world test browser colab lint clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -18,7 +18,7 @@ world: $(STAMP) ## rebuild the embedded world in data/tiny from its seed
 	.venv/bin/python -m sellarec_lab world
 
 test: lint ## lint, then unit tests and all notebooks in fast mode
-	.venv/bin/pytest --nbmake --nbmake-timeout=600 --ignore=tests/browser tests notebooks
+	.venv/bin/pytest --nbmake --nbmake-timeout=600 --ignore=tests/browser --ignore=tests/colab tests notebooks
 
 browser: $(STAMP) ## two notebooks in JupyterLab with Chromium; screenshots in artifacts/browser (PRESET=tiny: finer ones)
 	@command -v chromium || command -v chromium-browser || command -v google-chrome || command -v google-chrome-stable \
@@ -26,6 +26,9 @@ browser: $(STAMP) ## two notebooks in JupyterLab with Chromium; screenshots in a
 	@.venv/bin/python -c "import playwright" 2>/dev/null \
 		|| .venv/bin/python -m pip install $(PIP_FLAGS) -c constraints.txt -e '.[browser]'
 	.venv/bin/pytest tests/browser --preset $(PRESET)
+
+colab: $(STAMP) ## three notebooks in a new environment like Colab's: ipywidgets 7.7; torch, numpy and pandas are left alone
+	.venv/bin/pytest tests/colab
 
 lint: $(STAMP) ## ruff on code and notebooks, import-linter on the floors
 	.venv/bin/ruff check .
