@@ -75,7 +75,7 @@ RECIPES = {
         "LLM without tuning", tuned=False, source="in-context judgement (ICL row of arXiv 2310.19488): no task tuning"
     ),
     "soft-prompt": Recipe(
-        "LLM with a soft prompt", ("prompt",), tuned=False, frozen=("tables", "semantics", "lora"),
+        "LLM with a soft prompt", ("prompt",), tuned=False, frozen=("tables", "semantics", "lora"), rate=25.0,
         source="prompt tuning, arXiv 2104.08691: eight learned vectors before the text, the backbone untouched",
     ),
     "tallrec": Recipe(
