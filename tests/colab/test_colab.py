@@ -1,5 +1,6 @@
-"""The notebooks where a hosted notebook runs them: ipywidgets 7.7, an old IPython, and its torch, numpy and pandas, which
-an installation of the lab must leave alone. ``make colab``; it needs a package index, so ``make test`` leaves it out."""
+"""The notebooks where a hosted notebook runs them: ipywidgets 7.7, an old IPython, and its torch, numpy and pandas,
+which an installation of the lab must leave alone. ``make colab``; it needs a package index, so ``make test`` leaves
+it out."""
 
 from __future__ import annotations
 
