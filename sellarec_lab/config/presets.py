@@ -38,7 +38,7 @@ _TINY = Preset(
     lora=_SMALL_LORA,
     lightgcn=LightGCNConfig(loop=_loop(CF_LOOP, weight_decay=0.3)),
     sasrec=SASRecConfig(dropout=0.2),
-    din=DINConfig(loop=_loop(CF_LOOP, weight_decay=0.3)),
+    din=DINConfig(loop=_loop(CF_LOOP, weight_decay=0.1)),
     codes=CodesConfig(words=("film", "made"), loop=_loop(CF_LOOP, weight_decay=3.0)),  # it never read a digit
 )
 _ML1M_CPU = Preset(
