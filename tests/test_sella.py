@@ -167,3 +167,10 @@ def test_the_gpu_presets_run_on_a_small_model_of_their_architecture(name, toy, l
     assert model.lm.template == "chat" and llm.quantised_layers(model.lm.model) == 14
     assert np.isfinite(model.predict(toy.test)["score"]).all()
     assert len(model.recommend(1, 2)) == 2
+
+
+def test_a_recipe_changes_the_preset_and_has_a_rate_of_its_own():
+    cfg = config.preset("tiny", injection__loop__learning_rate=0.01)
+    applied = sella.Recipe("x", rate=25.0, changes=(("alignment__loss", "rince"),)).applied(cfg)
+    assert applied.injection.loop.learning_rate == 0.25 and applied.alignment.loss == "rince"
+    assert sella.recipe("sella").applied(cfg) == cfg
