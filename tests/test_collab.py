@@ -288,7 +288,6 @@ def test_codes_are_the_signs_that_the_scores_use(toy):
 def test_codes_as_text():
     assert collab.as_text([0, 1, 1, 0, 1, 0, 1, 1]) == "0110 1011"
     assert collab.as_text(torch.tensor([1, 1, 1, 1, 0], dtype=torch.int8)) == "1111 0"
-    assert collab.as_text([0, 1, 1], ("film", "made")) == "film made made"
     assert collab.as_text(np.array([-1, -1, -1, -1])) == ""
 
 

@@ -52,13 +52,10 @@ class BinaryCodes(MatrixFactorisation):
         return Codes(*(torch.where(seen, values, torch.full_like(values, -1)).cpu() for values, seen in bits))
 
 
-def as_text(row: ArrayLike, words: tuple[str, str] = ("0", "1")) -> str:
-    """One row of `Codes` [bits] as text: digits in groups of four, "0110 1011", or a word for each bit; "" for an
-    unseen row."""
+def as_text(row: ArrayLike) -> str:
+    """One row of `Codes` [bits] as text in groups of four, "0110 1011"; "" for an unseen row."""
     bits = [int(bit) for bit in row]
     if -1 in bits:
         return ""
-    told = [words[bit] for bit in bits]
-    if max(map(len, words)) > 1:
-        return " ".join(told)
-    return " ".join("".join(told[start : start + 4]) for start in range(0, len(told), 4))
+    digits = "".join(map(str, bits))
+    return " ".join(digits[start : start + 4] for start in range(0, len(digits), 4))

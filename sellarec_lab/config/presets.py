@@ -39,7 +39,7 @@ _TINY = Preset(
     lightgcn=LightGCNConfig(loop=_loop(CF_LOOP, weight_decay=0.3)),
     sasrec=SASRecConfig(dropout=0.2),
     din=DINConfig(loop=_loop(CF_LOOP, weight_decay=0.1)),
-    codes=CodesConfig(words=("film", "made"), loop=_loop(CF_LOOP, weight_decay=3.0)),  # it never read a digit
+    codes=CodesConfig(loop=_loop(CF_LOOP, weight_decay=3.0)),
 )
 _ML1M_CPU = Preset(
     name="ml-1m-cpu",

@@ -139,7 +139,6 @@ class CodesConfig:
     """Binary codes of users and items, told to the language model as text (BinLLM, arXiv 2406.03210)."""
 
     bits: int = 16
-    words: tuple[str, str] = ("0", "1")  # how the prompt spells a bit: two words that the language model tells apart
     loop: LoopConfig = CF_LOOP
 
 

@@ -113,7 +113,7 @@ def inject(cfg: Preset, data, recipe: Recipe, own: Vectors | None = None) -> Rec
     if own is not None:
         _check_own(data, recipe, own)
     cfg = recipe.applied(cfg)
-    codes = Codes.of_model(train_collab(cfg, data, "codes"), cfg.codes.words) if recipe.codes else None
+    codes = Codes.of_model(train_collab(cfg, data, "codes")) if recipe.codes else None
     folder = backbone_folder(cfg, data)
     backbone = cfg.backbone if folder is None else dataclasses.replace(cfg.backbone, name=str(folder))
     adapter = tune(cfg, data).path("adapter") if recipe.tuned else None

@@ -29,10 +29,10 @@ class Codes:
     items: list[str]
 
     @classmethod
-    def of_model(cls, model, words: tuple[str, str] = ("0", "1")) -> Codes:
-        """From a trained code model (`collab.train` with a `CodesConfig`); ``words`` spell the bits."""
-        users, items = ([collab.as_text(row, words) for row in table] for table in model.codes())
-        return cls(users, items)
+    def of_model(cls, model) -> Codes:
+        """From a trained code model (`collab.train` with a `CodesConfig`)."""
+        codes = model.codes()
+        return cls([collab.as_text(row) for row in codes.users], [collab.as_text(row) for row in codes.items])
 
     def of(self, user_id: int, item_id: int) -> tuple[str, str]:
         return self.users[user_id], self.items[item_id]
