@@ -48,6 +48,7 @@ def _compare(args: argparse.Namespace) -> int:
     cfg = preset(args.preset, seed=args.seed, artifacts=args.artifacts)
     if args.fast:
         cfg = faster(cfg, f"{cfg.name}-fast")
+        args.rank_users = min(args.rank_users, 10)
         print("--fast: a few rows and epochs, to check that everything runs; the numbers mean nothing")
     named = args.models.split(",")
     models = [*dict.fromkeys([*named, args.against])] if named[0] in METHODS else args.models
@@ -102,7 +103,7 @@ def _parser() -> argparse.ArgumentParser:
     compare.add_argument("--against", default="sella", help="the model that all others are compared with")
     compare.add_argument("--workers", type=int, help="models trained at a time; by default one a core")
     compare.add_argument("--rank-users", type=int, default=100, help="rank the whole catalogue for so many users")
-    compare.add_argument("--fast", action="store_true", help="a few rows and epochs: checks that everything runs")
+    compare.add_argument("--fast", action="store_true", help="a few rows, epochs and users: checks that all runs")
     compare.add_argument("--into", type=Path, help="a markdown file whose section compare:<preset> is replaced")
     compare.add_argument("--list", action="store_true", help="name all methods and stop")
     compare.add_argument("--artifacts", default="artifacts")
