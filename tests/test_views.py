@@ -147,20 +147,6 @@ def test_map_draws_the_groups_at_known_places():
     assert named(figure, "item").marker.color == views.SLOT_COLOURS["item"]
 
 
-def test_before_and_after_share_one_map():
-    words, before, after = cloud(12), cloud(5, seed=1), cloud(5, seed=2)
-    sides = {"words": words, "items": before}, {"words": words, "items": after}
-    figure = views.alignment_before_after(*sides, method="pca", cache=None)
-    left, right = ([t for t in figure.data if t.name == "words"][i] for i in (0, 1))
-    np.testing.assert_array_equal(left.x, right.x)  # what did not move stands still
-    assert (left.xaxis, right.xaxis) == ("x", "x2")
-    assert [t.showlegend for t in figure.data if t.name == "words"] == [True, False]
-    union = np.concatenate([words, before, after])
-    expected = maps.pca(union / np.linalg.norm(union, axis=1, keepdims=True)).xy
-    moved = [t for t in figure.data if t.name == "items"]
-    np.testing.assert_allclose(np.r_[moved[0].x, moved[1].x], expected[12:, 0], atol=1e-12)
-
-
 def test_the_cache_is_used_and_knows_its_content(tmp_path, monkeypatch):
     groups = {"a": cloud(6), "b": cloud(6, seed=1)}
     first = views.alignment_map(groups, method="pca", cache=tmp_path)
@@ -218,8 +204,6 @@ def test_mixing_of_islands_and_of_one_cloud():
 def test_maps_refuse_what_does_not_fit():
     with pytest.raises(ValueError, match=r"'b' has shape \(3, 5\), 'a' has shape \(3, 4\)"):
         views.alignment_map({"a": cloud(3), "b": cloud(3, 5)}, method="pca", cache=None)
-    with pytest.raises(ValueError, match=r"'after: a' has shape \(3, 5\), 'before: a' has shape \(3, 4\)"):
-        views.alignment_before_after({"a": cloud(3)}, {"a": cloud(3, 5)}, method="pca", cache=None)
     with pytest.raises(ValueError, match=r"hover: 'a' has shape \(1,\), its vectors have shape \(3, 4\)"):
         views.alignment_map({"a": cloud(3)}, {"a": ["one"]}, method="pca", cache=None)
     with pytest.raises(ValueError, match="row 0 is all zero"):

@@ -7,7 +7,7 @@ from sellarec_lab.views.attention import attention_by_layer
 from sellarec_lab.views.costs import cost_against_quality
 from sellarec_lab.views.curves import training_curves
 from sellarec_lab.views.errors import warm_against_cold, worst_items, worst_users
-from sellarec_lab.views.maps import alignment_before_after, alignment_map, coordinates, mixing
+from sellarec_lab.views.maps import alignment_map, coordinates, mixing
 from sellarec_lab.views.prompt import Html, attribution, prompt_tokens
 from sellarec_lab.views.results import gap_closed, paired_forest, results_forest
 from sellarec_lab.views.scores import calibration, score_against_truth, score_histogram
@@ -29,7 +29,6 @@ __all__ = [
     "SLOT_COLOURS",
     "TEMPLATE",
     "Html",
-    "alignment_before_after",
     "alignment_map",
     "alignment_scores",
     "alignment_walk",

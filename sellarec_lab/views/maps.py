@@ -15,7 +15,6 @@ from typing import NamedTuple
 import numpy as np
 import plotly.graph_objects as go
 import torch
-from plotly.subplots import make_subplots
 
 from sellarec_lab import runtime
 from sellarec_lab.views.style import colours, dress, matrices, plain, units
@@ -139,39 +138,6 @@ def alignment_map(
     return dress(figure, "Map of the shared space", _sentence(mixing(groups, seed), len(groups)), 560)
 
 
-def alignment_before_after(
-    before: Groups, after: Groups, hover: Hover | None = None, method: str = "umap", seed: int = 0,
-    cache: Path | None = CACHE,
-) -> go.Figure:  # fmt: skip
-    """Before and after alignment side by side on ONE map, fitted on the union of both; arguments as `alignment_map`.
-
-    A group that alignment left alone (the same array on both sides, as words are) enters the fit once.
-    """
-    before, after = matrices(before, "before"), matrices(after, "after")
-    union = {f"before: {n}": g for n, g in before.items()}
-    moved = [n for n, g in after.items() if n not in before or not np.array_equal(before[n], g)]
-    union = matrices(union | {f"after: {n}": after[n] for n in moved}, "before and after")
-    sides = [(f"before: {n}", n) for n in before], [(f"after: {n}" if n in moved else f"before: {n}", n) for n in after]
-    texts = [_texts(side, hover) for side in (before, after)]
-    made = coordinates(np.concatenate([units(n, g) for n, g in union.items()]), method, seed, cache)
-    parts, colour = _cut(made.xy, union), colours({**before, **after})
-    captions = [f"<b>{t}</b>{_short(s, seed)}" for t, s in (("Before", before), ("After", after))]
-    figure = make_subplots(1, 2, subplot_titles=captions, horizontal_spacing=0.05)
-    shown: set[str] = set()
-    for col, side in enumerate(sides, start=1):
-        places = {name: parts[key] for key, name in side}
-        for trace in _points(places, texts[col - 1], colour):
-            trace.update(legendgroup=trace.name, showlegend=trace.name not in shown)
-            shown.add(trace.name)
-            figure.add_trace(trace, row=1, col=col)
-    _name_axes(figure, made, method)
-    figure.update_yaxes(scaleanchor="x", row=1, col=1).update_yaxes(title_text="", matches="y", row=1, col=2)
-    figure.update_xaxes(matches="x", row=1, col=2)
-    legend = {"orientation": "h", "x": 0.5, "xanchor": "center", "y": -0.12, "yanchor": "top"}
-    subtitle = "one map for both panels; percentages: nearest neighbours from another group, in the full space"
-    return dress(figure, "Before and after alignment", subtitle, 580, legend=legend, margin={"t": 112, "b": 96})
-
-
 def _texts(groups: Groups, hover: Hover | None) -> dict[str, list[str]]:
     texts = {}
     for name, values in groups.items():
@@ -219,10 +185,3 @@ def _sentence(mix: Mixing, n_groups: int) -> str:
         f"in the full space {mix.share:.0%} of the 10 nearest neighbours belong to another group "
         f"({mix.expected:.0%} if mixed at random)"
     )
-
-
-def _short(groups: Groups, seed: int) -> str:
-    if len(groups) < 2:
-        return ""
-    mix = mixing(groups, seed)
-    return f": {mix.share:.0%} foreign neighbours ({mix.expected:.0%} if mixed)"
