@@ -60,6 +60,7 @@ def _compare(args: argparse.Namespace) -> int:
         args.seeds,
         args.workers,
         args.rank_users,
+        args.ablation_seeds,
         args.against,
         command,
         args.into,
@@ -99,6 +100,7 @@ def _parser() -> argparse.ArgumentParser:
     compare.add_argument("--data", help="folder or zip of the data set, where it does not ship with the lab")
     compare.add_argument("--models", default="all", help="all, core, a group, or names with commas (see --list)")
     compare.add_argument("--seeds", type=int, default=1, help="how many seeds every model is trained with")
+    compare.add_argument("--ablation-seeds", type=int, default=1, help="how many of them at most for ablations")
     compare.add_argument("--seed", type=int, default=0, help="the first seed")
     compare.add_argument("--against", default="sella", help="the model that all others are compared with")
     compare.add_argument("--workers", type=int, help="models trained at a time; by default one a core")

@@ -70,7 +70,8 @@ def run(cfg: Preset, root: str | None = None, seeds: int = 1, notebooks: bool = 
 
 def bench(
     cfg: Preset, root: str | None = None, models: list[str] | str = "all", seeds: int = 1, workers: int | None = None,
-    rank_users: int = 100, against: str = "sella", command: str = "", into: Path | None = None,
+    rank_users: int = 100, ablation_seeds: int | None = None, against: str = "sella", command: str = "",
+    into: Path | None = None,
 ) -> pd.DataFrame:  # fmt: skip
     """Fill the table for many models and leave it as csv, page and markdown; returns the results.
 
@@ -81,6 +82,7 @@ def bench(
         seeds: how many seeds every model is trained with.
         workers: processes at a time; by default `runtime.workers` decides.
         rank_users: rank the whole catalogue for so many users.
+        ablation_seeds: at most so many seeds for ablations.
         against: the model that all others are compared with.
         command: what the reader should type to get the same, for the markdown.
         into: a markdown file whose section ``compare:<preset>`` is replaced.
@@ -92,13 +94,14 @@ def bench(
     chosen = compare.models_for(data_set, models) if isinstance(models, str) else models
     if against not in chosen:
         raise ValueError(f"{against!r} is compared with the others, but is not among {', '.join(chosen)}")
-    with tqdm(total=len(chosen) * seeds, desc="models x seeds", unit="cell") as bar:
+    fewer = sum(compare.method(n).group == "ablation" for n in chosen) * max(0, seeds - (ablation_seeds or seeds))
+    with tqdm(total=len(chosen) * seeds - fewer, desc="models x seeds", unit="cell") as bar:
 
         def tick(what: str) -> None:
             bar.update()
             bar.set_postfix_str(what)
 
-        scored = compare.run(cfg, data_set, chosen, seeds, tick, int(decision.value), rank_users)
+        scored = compare.run(cfg, data_set, chosen, seeds, tick, int(decision.value), rank_users, ablation_seeds)
     results = compare.table(cfg, data_set, scored, rank_users=rank_users)
     cells, tests = compare.cells(cfg, data_set, scored), compare.paired_tests(scored, against)
     minutes = (time.perf_counter() - started) / 60

@@ -285,6 +285,14 @@ def test_unknown_models_and_choices_are_refused(toy_cfg, toy):
     assert "oracle" not in compare.models_for(toy, "all")
 
 
+def test_ablations_can_have_fewer_seeds(toy_cfg, toy, monkeypatch):
+    monkeypatch.setitem(methods.METHODS, "mf", dataclasses.replace(methods.METHODS["mf"], group="ablation"))
+    scored = compare.run(toy_cfg, toy, ["means", "mf", "lightgcn"], seeds=2, ablation_seeds=1)
+    assert scored.seeds == {"means": [0, 1], "mf": [0], "lightgcn": [0, 1]}
+    wide = compare.summary(compare.table(toy_cfg, toy, scored, samples=20))
+    assert wide["seeds"].tolist() == [2, 1, 2]
+
+
 def test_models_are_compared_seed_by_seed_where_one_failed(toy_cfg, toy):
     scored = compare.run(toy_cfg, toy, ["mf", "lightgcn"], seeds=2)
     del scored["mf"][0], scored.seeds["mf"][0]  # seed 0 failed

@@ -296,6 +296,7 @@ def test_interval_does_not_depend_on_how_draws_are_chunked(monkeypatch):
     frame = predictions()
     whole = metrics.interval(frame, samples=50)
     monkeypatch.setattr("sellarec_lab.metrics.uncertainty._CELLS", 7 * len(frame))
+    monkeypatch.setattr("sellarec_lab.metrics.uncertainty._KEPT", {})
     assert metrics.interval(frame, samples=50) == whole
 
 

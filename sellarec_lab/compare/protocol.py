@@ -154,6 +154,7 @@ def run(
     tick: Tick | None = None,
     workers: int = 1,
     rank_users: int = 0,
+    ablation_seeds: int | None = None,
 ) -> Scored:
     """Test predictions of every model with seeds ``cfg.seed, cfg.seed + 1, ...``.
 
@@ -163,10 +164,12 @@ def run(
         tick: called with each cell that is done, for a progress bar.
         workers: processes at a time; each has its share of the threads.
         rank_users: rank the whole catalogue for so many users, with the first seed only; 0 for nobody.
+        ablation_seeds: at most so many seeds for the group "ablation".
     """
     chosen = list(models or models_for(data))
     out = Scored(chosen)
-    plan = [(n, cfg.seed + offset) for offset in range(seeds) for n in chosen]
+    counts = {n: min(seeds, ablation_seeds or seeds) if method(n).group == "ablation" else seeds for n in chosen}
+    plan = [(n, cfg.seed + offset) for offset in range(seeds) for n in chosen if offset < counts[n]]
     jobs = [(dataclasses.replace(cfg, seed=s), n, rank_users if s == cfg.seed else 0) for n, s in _ordered(plan)]
     with _pool(data, min(workers, len(jobs))) as submit:
         for (c, name, _), error in submit(jobs):

@@ -184,7 +184,7 @@ class Summary(pd.DataFrame):
             values[column.index == TITLES["oracle"]] = np.nan
             smaller = column.name.upper().split()[-1] in ("LOSS", "ECE")
             top = values.min() if smaller else values.max()
-            skip = column.name in ("seconds", "peak GB")
+            skip = column.name in ("seeds", "seconds", "peak GB")
             return ["font-weight:bold" if v == top and not skip else "" for v in values]
 
         plain = pd.DataFrame(self)
@@ -211,6 +211,9 @@ def summary(results: pd.DataFrame, costs: pd.DataFrame | None = None) -> Summary
     if "oracle" in auc:
         share = [_share(auc[m], auc["oracle"]) for m in order]
         wide.insert(1, "oracle gap closed", share)
+    seeds = results.groupby("model")["seeds"].max()
+    if seeds.nunique() > 1:
+        wide.insert(0, "seeds", seeds.reindex(order))
     if costs is not None:
         mean = costs.groupby("model")[["seconds", "peak_gb"]].mean().reindex(order)
         wide["seconds"], wide["peak GB"] = mean["seconds"].round(0), mean["peak_gb"].round(2)

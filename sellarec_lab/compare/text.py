@@ -16,7 +16,7 @@ from sellarec_lab.compare.tables import RANKING, summary
 def section(results: pd.DataFrame, tests: pd.DataFrame, cells: pd.DataFrame, against: str, facts: str) -> str:
     """The section: what was run (``facts``), the table, the paired tests, the stricter warm and cold, what failed."""
     wide = summary(results, cells)
-    first = [c for c in wide.columns if c.startswith(("all AUC", "oracle", "all UAUC", "warm", "cold"))]
+    first = [c for c in wide.columns if c.startswith(("seeds", "all AUC", "oracle", "all UAUC", "warm", "cold"))]
     rest = ["all NDCG", "all MAP", "all LOG LOSS", "all ECE", "seconds", "peak GB"]
     ranked = results[results["metric"].isin(RANKING)]
     out = [facts, "", markdown(wide[first]), "", _says_users(tests), ""]

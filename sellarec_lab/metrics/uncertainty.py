@@ -4,6 +4,7 @@ Users are resampled, not rows: the rows of one user share taste and history, so 
 pretend to know more than we do.
 """
 
+import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
@@ -25,6 +26,8 @@ _OVER_USERS = {
 }
 
 _CELLS = 2_000_000  # most weights held at once: 16 MB
+_KEPT: dict[tuple, np.ndarray] = {}  # resampled values by content, 8 KB each
+_MOST_KEPT = 4096
 
 
 class Interval(NamedTuple):
@@ -61,9 +64,8 @@ def interval(
     the mean over runs, and every draw of users is applied to all of them. A draw without both classes is left out.
     """
     runs = _runs(frames)
-    users, value = _users(runs[0]), float(np.mean([_value(f, metric) for f in runs]))
-    draws = _draws(users, len(runs[0]), samples, seed)
-    return Interval(value, *_bounds(_mean_over_runs(runs, users, metric, draws), level))
+    value = float(np.mean([_value(f, metric) for f in runs]))
+    return Interval(value, *_bounds(_resampled(runs, metric, samples, seed), level))
 
 
 def paired(
@@ -81,15 +83,11 @@ def paired(
     in different order; ValueError if they do not hold the same (user_id, item_id, label) rows.
     """
     runs_a, runs_b = ([_same_rows(_runs(frames_a)[0], f)[1] for f in _runs(side)] for side in (frames_a, frames_b))
-    users = _users(runs_a[0])
     value = float(np.mean([_value(f, metric) for f in runs_a]) - np.mean([_value(f, metric) for f in runs_b]))
-    first, second = (
-        _mean_over_runs(runs, users, metric, _draws(users, len(runs_a[0]), samples, seed)) for runs in (runs_a, runs_b)
-    )
-    differences = first - second
+    differences = _resampled(runs_a, metric, samples, seed) - _resampled(runs_b, metric, samples, seed)
     low, high = _bounds(differences, level)
     if metric == "auc":
-        return Paired(value, low, high, _normal_p_value(value, differences), len(users.categories))
+        return Paired(value, low, high, _normal_p_value(value, differences), len(_users(runs_a[0]).categories))
     a, b = (_mean_per_user(runs, metric) for runs in (runs_a, runs_b))
     return Paired(value, low, high, _t_test_p_value(a, b), len(a))
 
@@ -107,13 +105,30 @@ def detectable(paired: Paired, power: float = 0.8, alpha: float = 0.05) -> float
 
 
 def _runs(frames: pd.DataFrame | Sequence[pd.DataFrame]) -> list[pd.DataFrame]:
-    return [frames] if isinstance(frames, pd.DataFrame) else list(frames)
+    runs = [frames] if isinstance(frames, pd.DataFrame) else list(frames)
+    for frame in runs:
+        _users(frame)  # refuses what can't be resampled
+    return runs
 
 
-def _mean_over_runs(runs: list[pd.DataFrame], users: pd.Categorical, metric: str, draws) -> np.ndarray:
+def _resampled(runs: list[pd.DataFrame], metric: str, samples: int, seed: int) -> np.ndarray:
     """Mean over runs of the metric in every draw of users, [samples]."""
-    statistics = [_statistic(frame, users, metric) for frame in runs]
-    return np.concatenate([np.mean([statistic(counts) for statistic in statistics], axis=0) for counts in draws])
+    return np.mean([_resampled_run(frame, metric, samples, seed) for frame in runs], axis=0)
+
+
+def _resampled_run(frame: pd.DataFrame, metric: str, samples: int, seed: int) -> np.ndarray:
+    """The metric in every draw of users, [samples]; kept by content, since a model is compared with many others."""
+    parts = [frame[name].to_numpy() for name in ("user_id", "label", "score")]
+    order = np.lexsort(parts)
+    content = b"".join(np.ascontiguousarray(part[order]).tobytes() for part in parts)
+    key = (hashlib.blake2b(content).digest(), metric, samples, seed)
+    if key not in _KEPT:
+        if len(_KEPT) >= _MOST_KEPT:
+            _KEPT.clear()
+        users = _users(frame)
+        statistic = _statistic(frame, users, metric)
+        _KEPT[key] = np.concatenate([statistic(counts) for counts in _draws(users, len(frame), samples, seed)])
+    return _KEPT[key]
 
 
 def _mean_per_user(runs: list[pd.DataFrame], metric: str) -> pd.Series:
@@ -159,16 +174,19 @@ def _statistic(frame: pd.DataFrame, users: pd.Categorical, metric: str) -> Stati
 def _weighted_auc(labels: ArrayLike, scores: ArrayLike, user_of_row: np.ndarray) -> Statistic:
     """AUC of weighted rows, sorted once: each draw only changes the weights."""
     labels, scores = checked(labels, scores)
-    order = np.argsort(scores, kind="stable")
-    labels, scores, owner = labels[order], scores[order], user_of_row[order]
-    starts = np.flatnonzero(np.r_[True, scores[1:] != scores[:-1]])  # first row of each tie
+    liked = labels == 1
+    order = np.argsort(scores[~liked], kind="stable")
+    below, beside = user_of_row[~liked][order], user_of_row[liked]  # whose rows they are
+    first, last = (np.searchsorted(scores[~liked][order], scores[liked], side) for side in ("left", "right"))
 
     def statistic(counts: np.ndarray) -> np.ndarray:  # [S, n_users] → [S]
-        weight = counts[:, owner].astype(float)  # [S, n]
-        positive = np.add.reduceat(weight * labels, starts, axis=1)  # [S, n_scores]
-        negative = np.add.reduceat(weight * (1 - labels), starts, axis=1)
-        below = np.cumsum(negative, axis=1) - negative / 2  # a tie counts one half
-        return _ratio((positive * below).sum(1), positive.sum(1) * negative.sum(1))
+        negative = np.zeros((len(counts), len(below) + 1))  # weight of the negative rows up to each
+        np.cumsum(counts[:, below], axis=1, out=negative[:, 1:])
+        positive = counts[:, beside]
+        won = np.einsum("sn,sn->s", positive, negative[:, first])
+        if (first != last).any():  # a tie counts one half
+            won = (won + np.einsum("sn,sn->s", positive, negative[:, last])) / 2
+        return _ratio(won, positive.sum(1) * negative[:, -1])
 
     return statistic
 
