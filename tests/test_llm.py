@@ -25,6 +25,15 @@ def soft(lm):
     return lambda kind, ids, bag: table(kind * 17 + ids).detach()
 
 
+def test_a_saved_tokenizer_cuts_text_as_it_did_in_training(lm_folder, tmp_path):
+    trained = llm.train_tokenizer(["Heat (1995), Clueless (1995)"] * 9, 400)
+    for file in lm_folder.iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    trained.save_pretrained(tmp_path)
+    loaded = llm.load(config.BackboneConfig(name=str(tmp_path))).tokenizer
+    assert loaded.tokenize("Heat (1995)") == trained.tokenize("Heat (1995)") and "1995" in loaded.tokenize("(1995)")
+
+
 def test_text_prompts_are_tokenised_like_plain_text(lm, encoder):
     prompt = make()
     assert encoder.encode(prompt).ids == lm.tokenizer(prompt.text)["input_ids"]

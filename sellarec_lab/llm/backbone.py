@@ -9,7 +9,15 @@ from pathlib import Path
 import psutil
 import torch
 from torch import nn
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig, PreTrainedModel
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    BitsAndBytesConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerFast,
+)
+from transformers.models.auto.tokenization_auto import get_tokenizer_config
 from transformers.utils import logging as hf_logging
 
 from sellarec_lab import runtime
@@ -126,7 +134,7 @@ def load(config: BackboneConfig, folder: Path | None = None) -> LanguageModel:
         model = AutoModelForCausalLM.from_pretrained(
             source, revision=config.revision, dtype=getattr(torch, dtype.value), **kwargs
         )
-        tokenizer = AutoTokenizer.from_pretrained(source, revision=config.revision)
+        tokenizer = load_tokenizer(source, config.revision)
     finally:
         if bars:
             hf_logging.enable_progress_bar()
@@ -146,6 +154,17 @@ def load(config: BackboneConfig, folder: Path | None = None) -> LanguageModel:
         "memory": Decision(f"{need:.2f} GiB of weights", f"{free:.1f} GiB are free"),
     }
     return LanguageModel(model.eval(), tokenizer, config.name, template, decisions)
+
+
+def load_tokenizer(source: str, revision: str | None = None) -> PreTrainedTokenizerFast:
+    """The tokenizer as it was saved.
+
+    Where a folder declares no class of its own, transformers takes the architecture's class and, with it, its way to
+    cut text: a Qwen2 that has read "1995" as one token would be asked about "1", "9", "9", "5".
+    """
+    declared = get_tokenizer_config(source, revision=revision).get("tokenizer_class")
+    generic = declared in ("TokenizersBackend", "PreTrainedTokenizerFast")
+    return (PreTrainedTokenizerFast if generic else AutoTokenizer).from_pretrained(source, revision=revision)
 
 
 def _four_bit(dtype: str) -> BitsAndBytesConfig:
