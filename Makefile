@@ -2,6 +2,7 @@ PYTHON ?= python3
 PIP_FLAGS ?= -q
 PRESET ?= fast
 STAMP := .venv/.installed
+AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root) # in a container one often is, and Jupyter wants to hear it
 
 .PHONY: help run lab world test browser colab lint clean
 
@@ -12,13 +13,13 @@ run: $(STAMP) ## every notebook in order on the embedded world; results in artif
 	.venv/bin/python -m sellarec_lab run --preset tiny
 
 lab: $(STAMP) ## open the notebooks in JupyterLab
-	.venv/bin/jupyter lab notebooks/
+	.venv/bin/jupyter lab $(AS_ROOT) notebooks/
 
 world: $(STAMP) ## rebuild the embedded world in data/tiny from its seed
 	.venv/bin/python -m sellarec_lab world
 
 test: lint ## lint, then unit tests and all notebooks in fast mode
-	.venv/bin/pytest --nbmake --nbmake-timeout=600 --ignore=tests/browser --ignore=tests/colab tests notebooks
+	.venv/bin/pytest --nbmake --nbmake-timeout=600 --ignore=tests/colab tests notebooks
 
 browser: $(STAMP) ## two notebooks in JupyterLab with Chromium; screenshots in artifacts/browser (PRESET=tiny: finer ones)
 	@command -v chromium || command -v chromium-browser || command -v google-chrome || command -v google-chrome-stable \
