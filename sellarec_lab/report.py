@@ -94,8 +94,8 @@ def bench(
     chosen = compare.models_for(data_set, models) if isinstance(models, str) else models
     if against not in chosen:
         raise ValueError(f"{against!r} is compared with the others, but is not among {', '.join(chosen)}")
-    fewer = sum(compare.method(n).group == "ablation" for n in chosen) * max(0, seeds - (ablation_seeds or seeds))
-    with tqdm(total=len(chosen) * seeds - fewer, desc="models x seeds", unit="cell") as bar:
+    planned = compare.plan(chosen, cfg.seed, seeds, ablation_seeds)
+    with tqdm(total=len(planned), desc="models x seeds", unit="cell") as bar:
 
         def tick(what: str) -> None:
             bar.update()

@@ -168,26 +168,31 @@ def run(
     """
     chosen = list(models or models_for(data))
     out = Scored(chosen)
-    counts = {n: min(seeds, ablation_seeds or seeds) if method(n).group == "ablation" else seeds for n in chosen}
-    plan = [(n, cfg.seed + offset) for offset in range(seeds) for n in chosen if offset < counts[n]]
-    jobs = [(dataclasses.replace(cfg, seed=s), n, rank_users if s == cfg.seed else 0) for n, s in _ordered(plan)]
+    planned = plan(chosen, cfg.seed, seeds, ablation_seeds)
+    jobs = [(dataclasses.replace(cfg, seed=s), n, rank_users if s == cfg.seed else 0) for n, s in _ordered(planned)]
     with _pool(data, min(workers, len(jobs))) as submit:
         for (c, name, _), error in submit(jobs):
             if error:
                 out.failures[name, c.seed] = error
             if tick is not None:
                 tick(f"{TITLES[name]}, seed {c.seed}" + (" FAILED" if error else ""))
-    for name, seed in plan:
+    for name, seed in planned:
         if (name, seed) not in out.failures:
             out[name].append(predictions(dataclasses.replace(cfg, seed=seed), data, name))
             out.seeds[name].append(seed)
     return out
 
 
-def _ordered(plan: list[tuple[str, int]]) -> list[tuple[str, int]]:
+def plan(models: Iterable[str], first: int, seeds: int, ablation_seeds: int | None = None) -> list[tuple[str, int]]:
+    """The cells of `run`, as (model, seed), seed by seed."""
+    counts = {n: min(seeds, ablation_seeds or seeds) if method(n).group == "ablation" else seeds for n in models}
+    return [(n, first + offset) for offset in range(seeds) for n, count in counts.items() if offset < count]
+
+
+def _ordered(cells: list[tuple[str, int]]) -> list[tuple[str, int]]:
     """What others rest on comes first, so that two workers seldom wait for each other."""
     first = {"tallrec": 0, "mf": 1, "aligned-mf": 1}
-    return sorted(plan, key=lambda p: (3 if METHODS[p[0]].fuses else first.get(p[0], 2), p[1]))
+    return sorted(cells, key=lambda p: (3 if METHODS[p[0]].fuses else first.get(p[0], 2), p[1]))
 
 
 @contextlib.contextmanager

@@ -124,11 +124,11 @@ def paired_tests(
     if not scored.get(against):
         raise ValueError(f"nothing to compare with: {against!r} has no scores; scored: {', '.join(scored) or 'none'}")
     rows = []
-    for name, frames in tqdm(scored.items(), "paired tests", unit="model", leave=False, delay=2):
-        if name == against or not frames:
-            continue
+    for name in tqdm(scored, "paired tests", unit="model", leave=False, delay=2):
         ours, theirs = _same_seeds(scored, against, name)
-        for part, mask in parts(frames[0]).items() if ours else ():
+        if name == against or not ours:
+            continue
+        for part, mask in parts(ours[0]).items():
             for metric in METRICS:
                 pair = metrics.paired([f[mask] for f in ours], [f[mask] for f in theirs], metric, samples)
                 rows.append((name, part, metric, *pair, metrics.detectable(pair)))
