@@ -130,7 +130,7 @@ def finished(cfg: Preset, data) -> list[str]:
 
 def costs(cfg: Preset, data, model: str) -> dict[str, float]:
     """``seconds`` of training and scoring, from the manifests of all that the model rests on, and ``peak_gb``, the
-    largest memory of the process in any of them."""
+    largest memory of the process in any of them. A backbone that was pre-trained here is not counted."""
     parts = {a.key: a.manifest for a in artifacts(cfg, data, model).values() if a.finished}
     return {
         "seconds": round(sum(m["seconds"] for m in parts.values()), 1),
