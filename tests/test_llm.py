@@ -116,6 +116,17 @@ def test_the_shared_prefix_gives_the_same_scores(lm, encoder, soft, slots):
     assert shared == pytest.approx(one_by_one, abs=1e-5)
 
 
+@pytest.mark.parametrize("score", [llm.score, llm.score_shared])
+def test_scores_that_are_not_finite_are_refused(lm, encoder, score):
+    many = [make(i, (1, 2), ("item",)) for i in range(3, 7)]
+
+    def broken(kind, ids, bag):
+        return torch.where(ids == 5, torch.nan, 0.1)[:, None].expand(-1, lm.width)
+
+    with pytest.raises(FloatingPointError, match=r"1 of 4 scores are not finite; set dtype='float32'"):
+        score(lm, encoder, encoder.encode_many(many), encoder.answers(many[0]), broken)
+
+
 def test_padding_does_not_change_a_score(lm, encoder):
     many = [make(3, ()), make(4, tuple(range(1, 16)))]
     encoded, answers = encoder.encode_many(many), encoder.answers(many[0])

@@ -10,7 +10,7 @@ import pytest
 
 from sellarec_lab import data as rooms
 from sellarec_lab import prompts, views
-from sellarec_lab.sella import Answer, LeftOut
+from sellarec_lab.sella import AnswerToken, LeftOut
 from sellarec_lab.training import History
 from sellarec_lab.views import maps, style
 
@@ -71,7 +71,7 @@ def explanation(title: str = "Night", **changes) -> SimpleNamespace:
         "ids": [40, 41, 0, 42, 43, 0, 44],
         "positions": {"user": (2,), "item": (5,)},
         "without_titles": [],
-        "answers": (Answer(" Yes", 7, 2.0, 0.5), Answer(" No", 8, 0.5, 0.1116)),
+        "answers": (AnswerToken(" Yes", 7, 2.0, 0.5), AnswerToken(" No", 8, 0.5, 0.1116)),
     }
     return SimpleNamespace(**(made | changes))
 

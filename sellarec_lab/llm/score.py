@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 import pandas as pd
@@ -85,7 +85,6 @@ def score(
     answers: tuple[int, int],
     soft: SoftTokens | None = None,
     batch_size: int = 256,
-    label: str = "scoring",
 ) -> np.ndarray:
     """Scores of many prompts, float32 [n], in their order.
 
@@ -94,13 +93,10 @@ def score(
     """
     lm.model.eval()
     out = np.empty(len(encoded), dtype=np.float32)
-    for rows in tqdm(by_length(encoded, batch_size), desc=label, unit="batch", leave=False, delay=2):
+    for rows in _watched(by_length(encoded, batch_size)):
         batch = encoder.collate([encoded[i] for i in rows]).to(lm.device)
         out[rows] = _difference(lm, last_hidden(lm, batch, soft), answers)
-    if not np.isfinite(out).all():
-        bad = int(np.sum(~np.isfinite(out)))
-        raise FloatingPointError(f"{bad} of {len(out)} scores are not finite; set dtype='float32'")
-    return out
+    return _finite(out)
 
 
 @torch.no_grad()
@@ -115,6 +111,9 @@ def score_shared(
     """Scores of prompts that begin alike (one user, many candidates): the shared beginning runs once.
 
     Equal to `score` up to rounding. Soft tokens may stand in the shared part (the user's) and in the rest.
+
+    Raises:
+        FloatingPointError: a score is not finite.
     """
     lm.model.eval()
     shared = _shared_length(encoded)
@@ -125,7 +124,7 @@ def score_shared(
     first = lm.base.base_model(inputs_embeds=splice(lm, head, soft), attention_mask=head.mask, use_cache=True)
     tails = [_cut(e, shared, len(e.ids)) for e in encoded]
     out = np.empty(len(encoded), dtype=np.float32)
-    for rows in by_length(tails, batch_size):
+    for rows in _watched(by_length(tails, batch_size)):
         batch = encoder.collate([tails[i] for i in rows]).to(device)
         cache = copy.deepcopy(first.past_key_values)  # a forward appends to its cache
         cache.batch_repeat_interleave(len(rows))
@@ -134,7 +133,18 @@ def score_shared(
             splice(lm, batch, soft), torch.cat([ones, batch.mask], dim=1), past_key_values=cache, use_cache=True
         )
         out[rows] = _difference(lm, hidden[torch.arange(len(rows), device=device), batch.last], answers)
-    return out
+    return _finite(out)
+
+
+def _watched(batches: list[np.ndarray]) -> Iterable[np.ndarray]:
+    return tqdm(batches, desc="scoring", unit="batch", leave=False, delay=2)
+
+
+def _finite(scores: np.ndarray) -> np.ndarray:
+    if not np.isfinite(scores).all():
+        bad = int(np.sum(~np.isfinite(scores)))
+        raise FloatingPointError(f"{bad} of {len(scores)} scores are not finite; set dtype='float32'")
+    return scores
 
 
 def _difference(lm: LanguageModel, hidden: torch.Tensor, answers: tuple[int, int]) -> np.ndarray:

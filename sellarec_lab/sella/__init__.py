@@ -1,7 +1,7 @@
 """SeLLa-Rec: task tuning, distillation, alignment, injection; and its relatives as recipes of the same machine."""
 
 from sellarec_lab.sella.answers import tokens
-from sellarec_lab.sella.explanation import Answer, Attention, Explanation, LeftOut, Span
+from sellarec_lab.sella.explanation import AnswerToken, Attention, Explanation, LeftOut, Span
 from sellarec_lab.sella.injection import histories, inject, new_projector, stage_artifacts
 from sellarec_lab.sella.recipes import RECIPES, Recipe, recipe
 from sellarec_lab.sella.recommender import Codes, Memory, Recommender, load
@@ -18,7 +18,7 @@ from sellarec_lab.sella.stages import (
 )
 
 __all__ = [
-    "RECIPES", "Answer", "Attention", "Codes", "Explanation", "LeftOut", "Memory", "Recipe", "Recommender", "Span",
+    "RECIPES", "AnswerToken", "Attention", "Codes", "Explanation", "LeftOut", "Memory", "Recipe", "Recommender", "Span",
     "align", "aligned_model", "collab_artifact", "distil", "histories", "inject", "load", "load_backbone",
     "new_projector", "recipe", "snapshots", "stage_artifacts", "tokens", "train", "train_collab", "tune", "tuned",
 ]  # fmt: skip

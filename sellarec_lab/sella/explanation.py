@@ -21,7 +21,7 @@ class LeftOut(NamedTuple):
     score: float
 
 
-class Answer(NamedTuple):
+class AnswerToken(NamedTuple):
     """An answer at the place that predicts it: its first token as text and id, that token's logit (float32), and its
     share of the probability over the whole vocabulary."""
 
@@ -58,7 +58,7 @@ class Explanation:
     ids: list[int] = field(default_factory=list)
     positions: dict[str, tuple[int, ...]] = field(default_factory=dict)
     without_titles: list[LeftOut] = field(default_factory=list)
-    answers: tuple[Answer, ...] = ()
+    answers: tuple[AnswerToken, ...] = ()
 
     def _repr_html_(self) -> str:
         left_out = [(prompts.SHOWN[kind], value) for kind, value in self.without.items()]

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
+from scipy.special import expit
 
 from sellarec_lab import collab, llm, prompts, runtime
 from sellarec_lab.alignment import Head
@@ -17,7 +18,7 @@ from sellarec_lab.collab import Vectors
 from sellarec_lab.config import BackboneConfig, PromptConfig
 from sellarec_lab.projector import HybridProjector, SoftPrompt
 from sellarec_lab.prompts import TEMPLATES, Prompt, Text
-from sellarec_lab.sella.explanation import Answer, Attention, Explanation, LeftOut, positions_of, spans_of
+from sellarec_lab.sella.explanation import AnswerToken, Attention, Explanation, LeftOut, positions_of, spans_of
 from sellarec_lab.sella.recipes import Recipe
 
 
@@ -89,10 +90,10 @@ class Recommender:
         rows = zip(frame["user_id"], frame["item_id"], frame["history"], strict=True)
         return [self.prompt(int(u), int(i), h) for u, i, h in rows]
 
-    def score_prompts(self, many: list[Prompt], label: str = "scoring") -> np.ndarray:
-        """Scores of any prompts, float32 [n]."""
-        encoded = self.encoder.encode_many(many)
-        return llm.score(self.lm, self.encoder, encoded, self.answers, self._soft(), label=label)
+    def score_prompts(self, many: list[Prompt], shared: bool = False) -> np.ndarray:
+        """Scores of any prompts, float32 [n]; ``shared``: the beginning that all have in common runs once."""
+        score = llm.score_shared if shared else llm.score
+        return score(self.lm, self.encoder, self.encoder.encode_many(many), self.answers, self._soft())
 
     def predict(self, frame: pd.DataFrame) -> pd.DataFrame:
         """The frame's rows (``user_id, item_id, history``) with a float ``score`` = logit(Yes) - logit(No)."""
@@ -117,8 +118,7 @@ class Recommender:
 
     def score_items(self, user_id: int, items: list[int], history: list[int] | None = None) -> np.ndarray:
         """Scores of many items for one user, float32 [n]: the part of the prompt that they share runs once."""
-        encoded = self.encoder.encode_many([self.prompt(user_id, i, history) for i in items])
-        return llm.score_shared(self.lm, self.encoder, encoded, self.answers, self._soft())
+        return self.score_prompts([self.prompt(user_id, i, history) for i in items], shared=True)
 
     def explain(self, user_id: int, item_id: int, history: list[int] | None = None) -> Explanation:
         """Take one prediction apart: the prompt, its tokens, and the score without each soft token and each title.
@@ -135,17 +135,17 @@ class Recommender:
         titles = [LeftOut(i, self.memory.titles[i], s) for i, s in zip(shown, rest[len(positions) :], strict=True)]
         return Explanation(
             prompt, self.encoder.shown(encoded), {kind: first for kind, (first, *_) in positions.items()}, score,
-            float(1 / (1 + np.exp(-score))), dict(zip(positions, rest)), encoded.ids, positions, titles,
+            float(expit(score)), dict(zip(positions, rest)), encoded.ids, positions, titles,
             self._answers(encoded),
         )  # fmt: skip
 
     @torch.no_grad()
-    def _answers(self, encoded: llm.Encoded) -> tuple[Answer, ...]:
+    def _answers(self, encoded: llm.Encoded) -> tuple[AnswerToken, ...]:
         batch = self.encoder.collate([encoded]).to(self.lm.device)
         logits = self.lm.logits(llm.last_hidden(self.lm, batch, self._soft()))[0]  # [V]
         share = logits.softmax(0)
         pairs = zip(self._answer_texts(), self.answers, strict=True)
-        return tuple(Answer(text, i, float(logits[i]), float(share[i])) for text, i in pairs)
+        return tuple(AnswerToken(text, i, float(logits[i]), float(share[i])) for text, i in pairs)
 
     def attention(self, prompt: Prompt) -> Attention:
         """What the place that predicts the answer attends to, layer by layer. It shows where the model looks, which

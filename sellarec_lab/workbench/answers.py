@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
-import numpy as np
+from scipy.special import expit
 
-from sellarec_lab import llm, prompts
+from sellarec_lab import prompts
 from sellarec_lab.prompts import Prompt, Text
 from sellarec_lab.workbench.case import Case
 
@@ -34,7 +34,7 @@ class Answer:
 
     @property
     def probability(self) -> float:
-        return _sigmoid(self.score)
+        return float(expit(self.score))
 
 
 class Ranked(NamedTuple):
@@ -77,21 +77,11 @@ def ranking(model, case: Case) -> list[Ranked]:
     """
     items = range(1, len(model.memory.titles))
     fixed = [i for i in items if i not in case.history]  # the others leave the history when they are asked about
-    scores = dict(zip(fixed, _shared(model, [case.retargeted(i).prompt(model) for i in fixed])))
+    many = [case.retargeted(i).prompt(model) for i in fixed]
+    scores = dict(zip(fixed, model.score_prompts(many, shared=True).tolist()))
     if case.history:
         moved = [case.retargeted(i).prompt(model) for i in case.history]
         scores |= dict(zip(case.history, model.score_prompts(moved).tolist()))
     seen = set(model.memory.seen[case.user_id])
     order = sorted(items, key=lambda i: (-scores[i], i))
     return [Ranked(i, float(scores[i]), i in seen) for i in order]
-
-
-def _shared(model, many: list[Prompt]) -> list[float]:
-    if model.projector is not None:
-        model.projector.eval()
-    encoded = model.encoder.encode_many(many)
-    return llm.score_shared(model.lm, model.encoder, encoded, model.answers, model.projector).tolist()
-
-
-def _sigmoid(score: float) -> float:
-    return float(1 / (1 + np.exp(-np.float64(score))))
