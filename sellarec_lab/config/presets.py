@@ -55,7 +55,7 @@ _ML1M_CPU = Preset(
     plain=CollabConfig(dim=16, biases=False, loop=_loop(CF_LOOP, weight_decay=3.0)),
     lightgcn=LightGCNConfig(loop=_loop(CF_LOOP, weight_decay=3.0)),
     sasrec=SASRecConfig(loop=_loop(CF_LOOP, learning_rate=3e-3, weight_decay=5.0)),
-    din=DINConfig(dropout=0.2, loop=_loop(CF_LOOP, weight_decay=0.3)),
+    din=DINConfig(dropout=0.2, loop=_loop(CF_LOOP, weight_decay=0.1)),
     codes=CodesConfig(loop=_loop(CF_LOOP, weight_decay=0.3)),
     alignment=AlignmentConfig(loop=_loop(AlignmentConfig().loop, weight_decay=3.0)),
 )
