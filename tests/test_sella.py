@@ -39,10 +39,18 @@ def test_recommend_equals_scoring_one_by_one_and_leaves_seen_items_out(trained):
         trained.recommend(999)
 
 
+def test_items_are_scored_with_the_history_that_was_given(trained):
+    items, history = [2, 5, 7], [11, 1]
+    one_by_one = trained.score_prompts([trained.prompt(3, i, history) for i in items])
+    assert trained.score_items(3, items, history) == pytest.approx(one_by_one, abs=1e-5)
+    assert trained.score_items(3, items, []) != pytest.approx(one_by_one, abs=1e-4)
+
+
 def test_explain_shows_the_prompt_that_was_scored(trained, toy):
     row = toy.test.iloc[0]
     e = trained.explain(int(row["user_id"]), int(row["item_id"]), list(row["history"]))
     assert e.score == pytest.approx(trained.predict(toy.test.iloc[:1])["score"].iloc[0], abs=1e-5)
+    assert e.probability == pytest.approx(1 / (1 + np.exp(-e.score)))
     assert "".join(e.tokens) == e.prompt.text
     assert set(e.slots) == set(e.without) == {"user", "item", "warm"}
     assert e.tokens[e.slots["warm"]] == "<Warm_ID>"

@@ -221,6 +221,11 @@ def test_the_ranking_equals_scoring_one_by_one(model, case):
     assert {r.item_id for r in ranked if r.seen} == set(model.memory.seen[3])
 
 
+def test_the_probability_of_an_answer_is_the_sigmoid_of_its_score(model, case):
+    said = workbench.answer(model, case)
+    assert said.probability == pytest.approx(1 / (1 + np.exp(-said.score)))
+
+
 # ---------------------------------------------------------------------------------------- the bench
 
 
