@@ -33,6 +33,7 @@ colab: $(STAMP) ## three notebooks in a new environment like Colab's: ipywidgets
 
 lint: $(STAMP) ## ruff on code and notebooks, import-linter on the floors
 	.venv/bin/ruff check .
+	.venv/bin/ruff format --check -q .
 	.venv/bin/lint-imports
 
 clean: ## remove caches and build leftovers; .venv and artifacts stay

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from sellarec_lab import collab, training
+from sellarec_lab import collab, runtime, training
 from sellarec_lab.collab import MatrixFactorisation, Vectors
 from sellarec_lab.config import AlignmentConfig, CollabConfig
 from sellarec_lab.training import History, Table
@@ -174,10 +174,10 @@ def align(
 
     A ``recorder`` looks on: `Recorder.finish` gives its snapshots afterwards.
     """
-    torch.manual_seed(seed)
-    mf = MatrixFactorisation(data.n_users, data.n_items, collab_config.dim, collab_config.biases, seed)
+    with runtime.seeded(seed, "alignment"):
+        mf = MatrixFactorisation(data.n_users, data.n_items, collab_config.dim, collab_config.biases)
+        model = AlignedModel(mf, semantics, config)
     mf.mark_seen(data.train)
-    model = AlignedModel(mf, semantics, config)
     if recorder is not None:
         recorder.note(model)
 

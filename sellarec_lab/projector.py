@@ -16,7 +16,8 @@ from sellarec_lab.training import Table
 
 
 class HybridProjector(nn.Module):
-    """Fills soft tokens: ``projector(kind [S], id [S], bag [S, H])`` gives vectors [S, width], float32.
+    """Fills soft tokens: ``projector(kind [S], id [S], bag [S, H])`` gives vectors [S, width], float32 also where the
+    backbone computes in half precision.
 
     Each kind is multiplied by a constant, set once by `match_norms`: a projection that enters at another norm than
     real words have destroys what the tuned model knew.
@@ -44,10 +45,11 @@ class HybridProjector(nn.Module):
             ValueError: a kind that this projector does not fill.
         """
         out = torch.zeros(len(kind), self.width, device=self.warm.weight.device)
-        for index in torch.unique(kind).tolist():
-            chosen = kind == index
-            vectors = self._fill(KINDS[index], ids[chosen], None if bag is None else bag[chosen])
-            out = out.masked_scatter(chosen[:, None], vectors * self.scale[index])
+        with torch.autocast(out.device.type, enabled=False):
+            for index in torch.unique(kind).tolist():
+                chosen = kind == index
+                vectors = self._fill(KINDS[index], ids[chosen], None if bag is None else bag[chosen])
+                out = out.masked_scatter(chosen[:, None], vectors * self.scale[index])
         return out
 
     def _fill(self, kind: str, ids: torch.Tensor, bag: torch.Tensor | None) -> torch.Tensor:
@@ -72,7 +74,7 @@ class HybridProjector(nn.Module):
         return self.taste(self.semantics(bag).sum(1) / count)  # row 0 of the table is zero
 
     @torch.no_grad()
-    def start_warm_at_identity(self) -> None:
+    def start_at_identity(self) -> None:
         """Let `<Warm_ID>` start as the semantic vector itself: it lives in the language model's space already.
 
         The paper starts this map at random.

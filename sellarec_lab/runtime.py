@@ -98,6 +98,16 @@ def seed_everything(seed: int) -> None:
     torch.manual_seed(seed)
 
 
+@contextlib.contextmanager
+def seeded(seed: int, name: str) -> Iterator[None]:
+    """Inside the block torch draws what ``seed`` and ``name`` decide, and nothing that was drawn before; outside, the
+    draws go on as if the block had not been."""
+    on = [torch.cuda.current_device()] if torch.cuda.is_available() else []
+    with torch.random.fork_rng(devices=on):
+        torch.manual_seed(int(hashlib.sha256(f"{seed}/{name}".encode()).hexdigest()[:15], 16))
+        yield
+
+
 def versions() -> dict[str, str]:
     """Versions of Python and of the libraries that results depend on."""
     found = {"python": platform.python_version()}

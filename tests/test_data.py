@@ -22,14 +22,8 @@ from sellarec_lab import data as D
 from sellarec_lab.data import movielens, plain_pickle, tiny
 from sellarec_lab.data.plain_pickle import read_table
 
-ML1M = (
-    Path(os.environ.get("SELLAREC_DATA", Path(__file__).parents[2] / "shared" / "data"))
-    / "ml-1m"
-    / "ml-1m.zip"
-)
-needs_ml1m = pytest.mark.skipif(
-    not ML1M.is_file(), reason=f"MovieLens-1M is not at {ML1M}; set SELLAREC_DATA"
-)
+ML1M = Path(os.environ.get("SELLAREC_DATA", Path(__file__).parents[2] / "shared" / "data")) / "ml-1m" / "ml-1m.zip"
+needs_ml1m = pytest.mark.skipif(not ML1M.is_file(), reason=f"MovieLens-1M is not at {ML1M}; set SELLAREC_DATA")
 needs_tiny = pytest.mark.skipif(
     not (tiny.default_folder() / "interactions.csv").is_file(), reason="the embedded world is not built"
 )
@@ -52,9 +46,7 @@ def small() -> tuple[pd.DataFrame, pd.DataFrame]:
         ],
         columns=["user_id", "item_id", "rating", "timestamp", "split"],
     )
-    items = pd.DataFrame(
-        {"item_id": list("abcd"), "title": ["Alpha", "Beta: 2", "Gamma", "Delta"], "year": range(4)}
-    )
+    items = pd.DataFrame({"item_id": list("abcd"), "title": ["Alpha", "Beta: 2", "Gamma", "Delta"], "year": range(4)})
     return interactions, items
 
 
@@ -120,9 +112,7 @@ def test_times_may_be_datetimes_of_any_unit_and_zone() -> None:
         times = pd.to_datetime(interactions["timestamp"], unit="s").astype(f"datetime64[{unit}]")
         zoned = times.dt.tz_localize("UTC").dt.tz_convert("Asia/Tokyo")
         for column in (times, zoned):
-            assert (
-                D.from_frames(interactions.assign(timestamp=column), items).fingerprint == plain.fingerprint
-            )
+            assert D.from_frames(interactions.assign(timestamp=column), items).fingerprint == plain.fingerprint
 
 
 def test_statistics_and_both_definitions_of_warm() -> None:
@@ -143,9 +133,7 @@ def test_fingerprint_is_stable_across_processes_and_sees_every_part() -> None:
     code = "import test_data as t; print(t.D.from_frames(*t.small()).fingerprint)"
     env = os.environ | {"PYTHONHASHSEED": "7", "PYTHONPATH": os.pathsep.join((".", "tests"))}
     root = Path(__file__).parents[1]
-    other = subprocess.run(
-        [sys.executable, "-c", code], cwd=root, env=env, capture_output=True, text=True, check=True
-    )
+    other = subprocess.run([sys.executable, "-c", code], cwd=root, env=env, capture_output=True, text=True, check=True)
     assert other.stdout.strip() == data.fingerprint and len(data.fingerprint) == 64
     changed = [
         D.from_frames(interactions.assign(timestamp=interactions["timestamp"] + 1), items),
@@ -298,9 +286,7 @@ def test_interactions_check_themselves() -> None:
 
 JUN_2001, APR_2002, SEP_2002, FEB_2003 = 991353600, 1017619200, 1030838400, 1044057600
 MOVIES = (
-    "1::Seven (a.k.a. Se7en): One (1995)::Crime|Thriller\n"
-    "2::Les Mis\xe9rables (1998)::Drama\n"
-    "3::Up (1940)::Comedy\n"
+    "1::Seven (a.k.a. Se7en): One (1995)::Crime|Thriller\n2::Les Mis\xe9rables (1998)::Drama\n3::Up (1940)::Comedy\n"
 )
 USERS = "1::F::1::10::48067\n2::M::56::16::70072-12\n"
 RATINGS = [
@@ -455,9 +441,7 @@ def test_ml1m_published_counts(ml1m: D.Interactions) -> None:
     assert (ml1m.n_users, ml1m.n_items) == (838, 3255)
     table = D.statistics(ml1m)
     for column, expected in PUBLISHED.items():
-        assert table[column].tolist() == pytest.approx(expected, abs=0.005 if "mean" in column else 1e-6), (
-            column
-        )
+        assert table[column].tolist() == pytest.approx(expected, abs=0.005 if "mean" in column else 1e-6), column
     lengths = {part: ml1m.split(part)["history"].map(len) for part in D.SPLITS}
     assert [int(lengths[part].median()) for part in D.SPLITS] == [22, 38, 42]
     assert [int(lengths[part].max()) for part in D.SPLITS] == [338, 345, 445]
@@ -630,9 +614,7 @@ EVIL = {
 
 @pytest.mark.parametrize("protocol", [0, 2, 4, 5])
 @pytest.mark.parametrize("case", EVIL)
-def test_evil_pickles_are_refused(
-    case: str, protocol: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_evil_pickles_are_refused(case: str, protocol: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     path = tmp_path / "train_ood2.pkl"
     path.write_bytes(pickle.dumps(EVIL[case], protocol=protocol))
@@ -730,9 +712,7 @@ def test_bad_worlds(tmp_path: Path) -> None:
     refused("items.csv", b"", r"items\.csv.*CSV")
     refused("items.csv", "item_id,title\n1,\xe9\n2,b\n".encode("latin-1"), r"items\.csv.*UTF-8")
     refused("items.csv", b"item_id,title\n2,b\n1,a\n", r"items\.csv.*in order.*\[2, 1\]")
-    refused(
-        "interactions.csv", b"user_id,item_id,label,timestamp,split\n1,2,,5,train\n", "row 0, column 'label'"
-    )
+    refused("interactions.csv", b"user_id,item_id,label,timestamp,split\n1,2,,5,train\n", "row 0, column 'label'")
 
 
 @needs_tiny

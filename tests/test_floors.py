@@ -27,9 +27,7 @@ REQUIRED = [
 def copy(tmp_path) -> Path:
     """A copy of the package that may be spoiled."""
     package = ROOT / "sellarec_lab"
-    built = {path.parent.name for path in package.glob("*/__init__.py")} | {
-        p.stem for p in package.glob("*.py")
-    }
+    built = {path.parent.name for path in package.glob("*/__init__.py")} | {p.stem for p in package.glob("*.py")}
     missing = sorted(set(REQUIRED) - built)
     if missing:
         pytest.skip(f"rooms not built yet: {', '.join(missing)}")

@@ -273,9 +273,7 @@ def test_calibration_refuses_what_it_cannot_fit():
 def test_interval_is_that_of_brute_force_resampling(metric):
     frame, samples, seed = predictions(n_rows=150, n_users=12), 60, 3
     users = np.unique(frame["user_id"])
-    counts = np.random.default_rng(seed).multinomial(
-        len(users), np.full(len(users), 1 / len(users)), size=samples
-    )
+    counts = np.random.default_rng(seed).multinomial(len(users), np.full(len(users), 1 / len(users)), size=samples)
     values = []
     for draw in counts:
         copies = [

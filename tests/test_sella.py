@@ -177,8 +177,9 @@ def test_the_gpu_presets_run_on_a_small_model_of_their_architecture(name, toy, l
     assert len(model.recommend(1, 2)) == 2
 
 
-def test_a_recipe_changes_the_preset_and_has_a_rate_of_its_own():
-    cfg = config.preset("tiny", injection__loop__learning_rate=0.01)
-    applied = sella.Recipe("x", rate=25.0, changes=(("alignment__loss", "rince"),)).applied(cfg)
-    assert applied.injection.loop.learning_rate == 0.25 and applied.alignment.loss == "rince"
+def test_a_recipe_changes_the_preset_once_however_often_it_is_applied():
+    cfg = config.preset("tiny")
     assert sella.recipe("sella").applied(cfg) == cfg
+    for recipe in sella.RECIPES.values():
+        assert recipe.applied(recipe.applied(cfg)) == recipe.applied(cfg)
+    assert sella.recipe("soft-prompt").applied(cfg).injection.loop.learning_rate == 0.05

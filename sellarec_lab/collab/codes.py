@@ -35,10 +35,10 @@ class BinaryCodes(MatrixFactorisation):
     The divisor gives unrelated codes a product of variance 1, however many bits there are.
     """
 
-    def __init__(self, n_users: int, n_items: int, bits: int, seed: int = 0):
+    def __init__(self, n_users: int, n_items: int, bits: int):
         if bits < 1:
             raise ValueError(f"bits must be at least 1, got {bits}")
-        super().__init__(n_users, n_items, bits, seed=seed)
+        super().__init__(n_users, n_items, bits)
 
     def factors(self, table: Table, ids: torch.Tensor) -> torch.Tensor:
         """Codes of ids [B], scaled so that a product of two is divided by sqrt(bits): [B, bits]."""

@@ -26,11 +26,10 @@ def like_graph(train: pd.DataFrame, n_users: int, n_items: int) -> torch.Tensor:
 class LightGCN(Pointwise):
     """logit = e_u . e_i with e = mean over layers 0..K of the propagated vectors."""
 
-    def __init__(self, n_users: int, n_items: int, dim: int, layers: int, train: pd.DataFrame, seed: int = 0):
+    def __init__(self, n_users: int, n_items: int, dim: int, layers: int, train: pd.DataFrame):
         super().__init__(n_users, n_items)
-        draw = torch.Generator().manual_seed(seed)
-        self.users = Table(0.1 * torch.randn(n_users + 1, dim, generator=draw))
-        self.items = Table(0.1 * torch.randn(n_items + 1, dim, generator=draw))
+        self.users = Table(0.1 * torch.randn(n_users + 1, dim))
+        self.items = Table(0.1 * torch.randn(n_items + 1, dim))
         self.layers = layers
         graph = like_graph(train, n_users, n_items)
         # both follow from the train rows, so they are no part of what is saved

@@ -18,11 +18,10 @@ class MatrixFactorisation(Pointwise):
     mean.
     """
 
-    def __init__(self, n_users: int, n_items: int, dim: int, biases: bool = True, seed: int = 0):
+    def __init__(self, n_users: int, n_items: int, dim: int, biases: bool = True):
         super().__init__(n_users, n_items)
-        draw = torch.Generator().manual_seed(seed)
-        self.users = Table(0.1 * torch.randn(n_users + 1, dim, generator=draw))
-        self.items = Table(0.1 * torch.randn(n_items + 1, dim, generator=draw))
+        self.users = Table(0.1 * torch.randn(n_users + 1, dim))
+        self.items = Table(0.1 * torch.randn(n_items + 1, dim))
         self.user_bias = Table(torch.zeros(n_users + 1, 1))
         self.item_bias = Table(torch.zeros(n_items + 1, 1))
         self.bias = nn.Parameter(torch.zeros(1))

@@ -28,12 +28,12 @@ def padded_histories(histories: pd.Series, width: int) -> torch.Tensor:
 class _Sequential(Pointwise):
     """An item table, and inputs with a third column: padded histories [n, width]."""
 
-    def __init__(self, n_users: int, n_items: int, dim: int, history: int, draw: torch.Generator):
+    def __init__(self, n_users: int, n_items: int, dim: int, history: int):
         super().__init__(n_users, n_items)
         if history < 1:
             raise ValueError(f"history must be at least 1 liked item, got {history}")
         self.width = history
-        self.items = Table(0.1 * torch.randn(n_items + 1, dim, generator=draw))
+        self.items = Table(0.1 * torch.randn(n_items + 1, dim))
 
     def inputs(self, frame: pd.DataFrame) -> Inputs:
         """Users [n], items [n], histories [n, width]."""
@@ -91,16 +91,12 @@ class SASRec(_Sequential):
     Positions count back from the newest item, as the paper's padding on the left has it.
     """
 
-    def __init__(
-        self, n_users: int, n_items: int, *, dim: int, layers: int, heads: int, dropout: float, history: int,
-        seed: int = 0,
-    ):  # fmt: skip
-        draw = torch.Generator().manual_seed(seed)
-        super().__init__(n_users, n_items, dim, history, draw)
+    def __init__(self, n_users: int, n_items: int, *, dim: int, layers: int, heads: int, dropout: float, history: int):
+        super().__init__(n_users, n_items, dim, history)
         if dim % heads:
             raise ValueError(f"dim must be a multiple of heads, got dim={dim} and heads={heads}")
-        self.positions = nn.Parameter(0.1 * torch.randn(history, dim, generator=draw))  # the last row: the newest item
-        self.start = nn.Parameter(0.1 * torch.randn(dim, generator=draw))
+        self.positions = nn.Parameter(0.1 * torch.randn(history, dim))  # the last row: the newest item
+        self.start = nn.Parameter(0.1 * torch.randn(dim))
         self.dropout = dropout
         self.blocks = nn.ModuleList(_Block(dim, heads, dropout) for _ in range(layers))
         self.norm = nn.LayerNorm(dim)
@@ -137,12 +133,9 @@ class DIN(_Sequential):
     Dice.
     """
 
-    def __init__(
-        self, n_users: int, n_items: int, *, dim: int, hidden: int, dropout: float, history: int, seed: int = 0
-    ):
-        draw = torch.Generator().manual_seed(seed)
-        super().__init__(n_users, n_items, dim, history, draw)
-        self.users = Table(0.1 * torch.randn(n_users + 1, dim, generator=draw))
+    def __init__(self, n_users: int, n_items: int, *, dim: int, hidden: int, dropout: float, history: int):
+        super().__init__(n_users, n_items, dim, history)
+        self.users = Table(0.1 * torch.randn(n_users + 1, dim))
         self.attention = nn.Sequential(nn.Linear(4 * dim, hidden), nn.PReLU(), nn.Linear(hidden, 1))
         self.top = nn.Sequential(
             nn.Dropout(dropout), nn.Linear(3 * dim, hidden), nn.PReLU(), nn.Dropout(dropout), nn.Linear(hidden, 1)

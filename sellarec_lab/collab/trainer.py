@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import torch
-
-from sellarec_lab import training
+from sellarec_lab import runtime, training
 from sellarec_lab.collab.codes import BinaryCodes
 from sellarec_lab.collab.lightgcn import LightGCN
 from sellarec_lab.collab.mf import MatrixFactorisation
@@ -34,31 +32,28 @@ def new(config: AnyConfig, data, seed: int = 0) -> Pointwise:
     if type(config) not in LABELS:
         known = ", ".join(kind.__name__ for kind in LABELS)
         raise TypeError(f"no collaborative model has a {type(config).__name__}; known configs: {known}")
-    with torch.random.fork_rng(devices=[]):  # linear layers draw from the global generator; leave it as it was
-        torch.manual_seed(seed)
-        model = _build(config, data, seed)
+    with runtime.seeded(seed, LABELS[type(config)]):
+        model = _build(config, data)
     model.mark_seen(data.train)
     return model
 
 
-def _build(config: AnyConfig, data, seed: int) -> Pointwise:
+def _build(config: AnyConfig, data) -> Pointwise:
     sizes = data.n_users, data.n_items
     match config:
         case CollabConfig():
-            return MatrixFactorisation(*sizes, config.dim, config.biases, seed)
+            return MatrixFactorisation(*sizes, config.dim, config.biases)
         case LightGCNConfig():
-            return LightGCN(*sizes, config.dim, config.layers, data.train, seed)
+            return LightGCN(*sizes, config.dim, config.layers, data.train)
         case SASRecConfig():
             return SASRec(
                 *sizes, dim=config.dim, layers=config.layers, heads=config.heads, dropout=config.dropout,
-                history=config.history, seed=seed,
+                history=config.history,
             )  # fmt: skip
         case DINConfig():
-            return DIN(
-                *sizes, dim=config.dim, hidden=config.hidden, dropout=config.dropout, history=config.history, seed=seed
-            )
+            return DIN(*sizes, dim=config.dim, hidden=config.hidden, dropout=config.dropout, history=config.history)
         case _:
-            return BinaryCodes(*sizes, config.bits, seed)
+            return BinaryCodes(*sizes, config.bits)
 
 
 def train(

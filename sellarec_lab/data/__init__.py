@@ -49,7 +49,5 @@ def load(name: str, root: str | Path | None = None) -> Interactions:
         DataError: a file is missing or not as it should be.
     """
     if name not in LOADERS:
-        raise ValueError(
-            f"unknown data set {name!r}; known: {', '.join(LOADERS)}. For your own use from_frames."
-        )
+        raise ValueError(f"unknown data set {name!r}; known: {', '.join(LOADERS)}. For your own use from_frames.")
     return LOADERS[name](root)

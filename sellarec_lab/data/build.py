@@ -103,9 +103,7 @@ def _labels(interactions: pd.DataFrame, threshold: float) -> np.ndarray:
     return (ratings >= threshold).astype("int64")
 
 
-def _splits(
-    interactions: pd.DataFrame, seconds: np.ndarray, split: str | Sequence[float] | None
-) -> np.ndarray:
+def _splits(interactions: pd.DataFrame, seconds: np.ndarray, split: str | Sequence[float] | None) -> np.ndarray:
     """The name of each row's split. [rows]"""
     if split is None:
         split = "split" if "split" in interactions.columns else DEFAULT_SPLIT

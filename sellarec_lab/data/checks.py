@@ -69,9 +69,7 @@ def timestamps(frame: pd.DataFrame) -> np.ndarray:
     column = frame["timestamp"]
     if pd.api.types.is_datetime64_any_dtype(column):
         if column.isna().any():
-            raise_at(
-                "table interactions", frame, "timestamp", column.isna(), "a time", "Repair or drop the row."
-            )
+            raise_at("table interactions", frame, "timestamp", column.isna(), "a time", "Repair or drop the row.")
         utc = column.dt.tz_convert("UTC").dt.tz_localize(None) if column.dt.tz is not None else column
         return utc.to_numpy().astype("datetime64[s]").astype("int64")
     values = numbers("table interactions", frame, "timestamp")
@@ -179,9 +177,7 @@ def _check_pairs(interactions: pd.DataFrame) -> None:
         raise_at("table interactions", interactions, ["user_id", "item_id"], repeated, expected, remedy)
 
 
-def raise_at(
-    table: str, frame: pd.DataFrame, column: str | list[str], bad: pd.Series, expected: str, do: str
-) -> None:
+def raise_at(table: str, frame: pd.DataFrame, column: str | list[str], bad: pd.Series, expected: str, do: str) -> None:
     """Raise the DataError for the first row where `bad` [rows, bool] holds; `table` says whose row it is."""
     first = int(np.flatnonzero(bad.to_numpy())[0])
     found = frame[column].iloc[first]

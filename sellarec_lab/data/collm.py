@@ -87,9 +87,7 @@ def _without_padding(his: list | tuple | np.ndarray) -> tuple[int, ...]:
 
 def _items(raw: dict[str, pd.DataFrame], frames: dict[str, pd.DataFrame], folder: Path) -> pd.DataFrame:
     """Titles by item id, from the targets and, for items that are only in histories, from his_title."""
-    titles = dict(
-        chain.from_iterable(zip(table["iid"], table["title"], strict=True) for table in raw.values())
-    )
+    titles = dict(chain.from_iterable(zip(table["iid"], table["title"], strict=True) for table in raw.values()))
     in_histories = max((max(h) for frame in frames.values() for h in frame["history"] if h), default=0)
     n_items = int(max(max(titles), in_histories))
     for table in raw.values():

@@ -140,9 +140,7 @@ def read_table(path: Path) -> pd.DataFrame:
         DataError: no such file, not a pickle, damaged, or not a DataFrame.
     """
     if not path.is_file():
-        raise problem(
-            str(path), expected="a pickle file", found="nothing", do="Check the folder and the name."
-        )
+        raise problem(str(path), expected="a pickle file", found="nothing", do="Check the folder and the name.")
     try:
         with path.open("rb") as file:
             table = _PlainUnpickler(file, path).load()
@@ -156,7 +154,5 @@ def read_table(path: Path) -> pd.DataFrame:
             do="Download it again; if it was written by a very old pandas, save it anew with a current one.",
         ) from error
     if not isinstance(table, pd.DataFrame):
-        raise problem(
-            str(path), expected="a DataFrame", found=type(table).__name__, do="Pass the published table."
-        )
+        raise problem(str(path), expected="a DataFrame", found=type(table).__name__, do="Pass the published table.")
     return table

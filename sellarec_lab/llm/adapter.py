@@ -104,7 +104,10 @@ class AnswerLoss(nn.Module):
         yes, no = self._answers
         answer = torch.where(batch.labels > 0.5, yes, no)
         logits = self._lm.logits(hidden[rows, batch.last])
-        pairs = self._pairwise * pairwise_loss(logits[:, yes] - logits[:, no], batch) if self._pairwise else 0.0
+        pairs = 0.0
+        if self._pairwise:
+            both = self._lm.answer_logits(hidden[rows, batch.last], self._answers)
+            pairs = self._pairwise * pairwise_loss(both[:, 0] - both[:, 1], batch)
         if not self._whole:
             return F.cross_entropy(logits, answer) + pairs
         keep = batch.mask[:, 1:].bool()

@@ -28,7 +28,16 @@ def tokens(
     template, titles = prompts.TEMPLATES[cfg.prompt.template], data.titles
     rows = zip(frame["user_id"], frame["item_id"], frame["history"], strict=True)
     many = [
-        prompts.build(template, titles, u, i, h, slots, cfg.prompt.history, codes.of(u, i) if codes else ("", ""))
+        prompts.build(
+            template,
+            titles,
+            u,
+            i,
+            [liked for liked in h if liked != i],
+            slots,
+            cfg.prompt.history,
+            codes.of(u, i) if codes else ("", ""),
+        )
         for u, i, h in rows
     ]
     encoded, users = encoder.encode_many(many), frame["user_id"].tolist()

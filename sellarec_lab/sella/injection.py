@@ -41,19 +41,21 @@ def new_projector(
     """What fills a recipe's soft tokens, as stage 3 starts it; ``words`` are the backbone's word embeddings
     [V, width], ``own`` are collaborative tables that were made elsewhere (see `inject`)."""
     cfg = recipe.applied(cfg)
-    torch.manual_seed(cfg.seed)
     if recipe.slots == ("prompt",):
-        return SoftPrompt(words, prompts.PROMPT_TOKENS)
-    if recipe.vectors == "aligned" and own is None:
+        with runtime.seeded(cfg.seed, "learned prompt"):
+            return SoftPrompt(words, prompts.PROMPT_TOKENS)
+    if recipe.aligned and own is None:
         aligned = align(cfg, data)
         vectors, table, head = aligned.vectors, aligned.semantics, aligned.head
     else:
         vectors, table, head = own or train_collab(cfg, data).vectors(), semantics.centre(distil(cfg, data)), None
-    if head is None or not recipe.warm_start:
-        head = Head(vectors.users.shape[1], cfg.alignment.hidden, table.shape[1])
-    projector = HybridProjector(vectors, table, head, taste="taste" in recipe.slots)
-    if recipe.warm_start:
-        projector.start_warm_at_identity()
+    if head is None or "head" not in recipe.aligned:
+        with runtime.seeded(cfg.seed, "head"):
+            head = Head(vectors.users.shape[1], cfg.alignment.hidden, table.shape[1])
+    with runtime.seeded(cfg.seed, "semantic map"):
+        projector = HybridProjector(vectors, table, head, taste="taste" in recipe.slots)
+    if recipe.semantic_map == "identity":
+        projector.start_at_identity()
     if cfg.injection.norm == "words":
         projector.match_norms(words, _bags(cfg, data) if projector.taste is not None else None)
     return projector
@@ -75,7 +77,7 @@ def _inject_artifact(cfg: Preset, data, recipe: Recipe, own: Vectors | None = No
     upstream |= {"tuning": tuning_artifact(cfg, data).key} if recipe.tuned else {"prompt": config.as_dict(cfg.prompt)}
     upstream |= {"codes": config.as_dict(cfg.codes)} if recipe.codes else {}
     upstream |= {"own": [runtime.tensor_digest(table) for table in own]} if own else {}
-    told_elsewhere = ("title", "source", "group", "changes", "rate")
+    told_elsewhere = ("title", "source", "group", "changes")
     machine = {k: v for k, v in config.as_dict(recipe).items() if k not in told_elsewhere}
     return stage_artifact(cfg, data, "injection", **upstream, injection=config.as_dict(cfg.injection), recipe=machine)
 
@@ -88,7 +90,7 @@ def stage_artifacts(cfg: Preset, data, recipe: Recipe) -> dict[str, Artifact]:
         found["codes"] = collab_artifact(cfg, data, "codes")
     if recipe.slots and recipe.slots != ("prompt",):
         found["semantics"] = stage_artifact(cfg, data, "semantics", tuning=found["tuning"].key)
-        aligned = recipe.vectors == "aligned"
+        aligned = recipe.aligned
         found |= {"alignment": alignment_artifact(cfg, data)} if aligned else {"collab": collab_artifact(cfg, data)}
     if recipe.slots or recipe.codes:
         found["injection"] = _inject_artifact(cfg, data, recipe)

@@ -22,12 +22,12 @@ class Recipe:
         title: name in tables.
         slots: kinds of soft tokens in its prompt.
         tuned: stage 1 has tuned the backbone on the task.
-        vectors: where the collaborative tables come from: "mf" (matrix factorisation alone), "aligned" (stage 2b).
-        warm_start: the head is the one that alignment trained; otherwise it starts random.
+        aligned: what comes from stage 2b, of "tables" (users, items, semantics) and "head". Otherwise: matrix
+            factorisation alone and the centred semantics; a random head.
+        semantic_map: how the map of `<Warm_ID>` starts: "random" (the paper's) or "identity".
         codes: the prompt tells binary codes of user and item as text.
         frozen: parts that this method never trains in stage 3, whatever the preset's ``injection.trainable`` says.
         changes: settings of the preset that this method has otherwise, as (path, value); see `config.replace`.
-        rate: stage 3's learning rate, as a multiple of the preset's.
         group: "paper" (a published method), "ablation" (SeLLa-Rec with one thing changed), "beyond" (not published).
         source: paper or reference, and how this recipe departs from it.
     """
@@ -35,12 +35,11 @@ class Recipe:
     title: str
     slots: tuple[str, ...] = ()
     tuned: bool = True
-    vectors: str = "mf"
-    warm_start: bool = False
+    aligned: tuple[str, ...] = ()
+    semantic_map: str = "random"
     codes: bool = False
     frozen: tuple[str, ...] = ()
     changes: tuple[tuple[str, Any], ...] = ()
-    rate: float = 1.0
     group: str = "paper"
     source: str = ""
 
@@ -48,12 +47,11 @@ class Recipe:
         """The preset with this recipe's changes."""
         for path, value in self.changes:
             cfg = config.replace(cfg, path, value)
-        rate = cfg.injection.loop.learning_rate * self.rate
-        return config.replace(cfg, "injection__loop__learning_rate", rate)
+        return cfg
 
 
 SELLA = Recipe(
-    "SeLLa-Rec", ("user", "item", "warm"), vectors="aligned", warm_start=True,
+    "SeLLa-Rec", ("user", "item", "warm"), aligned=("tables", "head"), semantic_map="identity",
     source="SeLLa-Rec, arXiv 2504.10107: aligned vectors, warm-started head, three tokens. Departs: biases in the "
     "collaborative model, a decaying semantic table, the adapter trains on in stage 3 (each has its ablation)",
 )  # fmt: skip
@@ -75,7 +73,8 @@ RECIPES = {
         "LLM without tuning", tuned=False, source="in-context judgement (ICL row of arXiv 2310.19488): no task tuning"
     ),
     "soft-prompt": Recipe(
-        "LLM with a soft prompt", ("prompt",), tuned=False, frozen=("tables", "semantics", "lora"), rate=25.0,
+        "LLM with a soft prompt", ("prompt",), tuned=False, frozen=("tables", "semantics", "lora"),
+        changes=(("injection__loop__learning_rate", 0.05),),
         source="prompt tuning, arXiv 2104.08691: eight learned vectors before the text, the backbone untouched",
     ),
     "tallrec": Recipe(
@@ -96,8 +95,9 @@ RECIPES = {
         source="CoLLM-MF with the CF model tuned in stage 3 from its trained state (T1 of arXiv 2310.19488, Table V)",
     ),
     "sella": SELLA,
-    "sella-no-alignment": _ablation("no alignment", vectors="mf", warm_start=False),
-    "sella-random-projector": _ablation("random projector", warm_start=False),
+    "sella-no-alignment": _ablation("no alignment", aligned=()),
+    "sella-random-projector": _ablation("random projector", aligned=("tables",)),
+    "sella-random-map": _ablation("random map of <Warm_ID>", semantic_map="random"),
     "sella-no-warm": _ablation("no <Warm_ID>", slots=("user", "item")),
     "sella-no-ids": _ablation("no <User_ID>, <Item_ID>", slots=("warm",)),
     "sella-frozen-semantics": _ablation(

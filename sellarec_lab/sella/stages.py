@@ -72,8 +72,8 @@ def tune(cfg: Preset, data) -> Artifact:
         if not missing:
             return artifact
         lm = load_backbone(cfg, data)
-        torch.manual_seed(cfg.seed)
-        llm.attach(lm, cfg.lora, cfg.backbone.gradient_checkpointing)
+        with runtime.seeded(cfg.seed, "adapter"):
+            llm.attach(lm, cfg.lora, cfg.backbone.gradient_checkpointing)
         history = train_on_answers(cfg, data, lm, cfg.tuning, artifact, "stage 1, task tuning")
         llm.save_adapter(lm, artifact.path("adapter"))
         finish(artifact, history, backbone_commit=getattr(lm.base.config, "_commit_hash", None))

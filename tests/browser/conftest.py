@@ -29,7 +29,6 @@ _QUIET = {  # JupyterLab's settings: no question about news, and outputs stay in
 }
 
 
-
 def pytest_addoption(parser):
     parser.addoption("--preset", default="fast", help="preset of the notebooks in the browser: fast (default) or tiny")
 
