@@ -1,0 +1,32 @@
+"""Where and how things run, decided once and said aloud; random draws; files; and stages, whose results are kept."""
+
+from sellarec_lab.runtime.code import code_digest
+from sellarec_lab.runtime.decisions import (
+    LIBRARIES,
+    Decision,
+    commit,
+    describe,
+    device,
+    dtype,
+    quantisation,
+    versions,
+    workers,
+)
+from sellarec_lab.runtime.draws import seed_everything, seeded
+from sellarec_lab.runtime.files import (
+    artifacts_folder,
+    digest,
+    file_digest,
+    load_tensors,
+    save_tensors,
+    tensor_digest,
+    write_text,
+)
+from sellarec_lab.runtime.processes import agree, is_main, wait
+from sellarec_lab.runtime.stage import PeakMemory, Stage, costs, stage, together
+
+__all__ = [
+    "LIBRARIES", "Decision", "PeakMemory", "Stage", "agree", "artifacts_folder", "code_digest", "commit", "costs",
+    "describe", "device", "digest", "dtype", "file_digest", "is_main", "load_tensors", "quantisation", "save_tensors",
+    "seed_everything", "seeded", "stage", "tensor_digest", "together", "versions", "wait", "workers", "write_text",
+]  # fmt: skip

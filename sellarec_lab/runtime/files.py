@@ -1,0 +1,70 @@
+"""Files: tensors as safetensors, everything else as json; every write is atomic."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+
+from sellarec_lab.runtime.processes import is_main
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file atomically: the old file stays until the new one is whole. One process of a run writes."""
+    if not is_main():
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    part.write_text(text, encoding="utf-8")
+    os.replace(part, path)
+
+
+def save_tensors(path: Path, tensors: dict[str, torch.Tensor], note: dict[str, Any] | None = None) -> None:
+    """Write tensors and a json-able note as one safetensors file, atomically. One process of a run writes."""
+    if not is_main():
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
+    save_file(plain, part, metadata={"note": json.dumps(note or {})})
+    os.replace(part, path)
+
+
+def load_tensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    """Read what `save_tensors` wrote: the tensors (on the CPU) and the note."""
+    with safe_open(path, framework="pt") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+        note = json.loads((file.metadata() or {}).get("note", "{}"))
+    return tensors, note
+
+
+def digest(value: Any) -> str:
+    """A short, stable hash of plain data (sorted json)."""
+    text = json.dumps(value, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def artifacts_folder(root: str | Path) -> Path:
+    """Where artifacts lie: ``root`` itself if absolute, else inside the checkout that the working folder belongs to
+    (so a notebook and the command line share them), else inside the working folder."""
+    here = Path.cwd()
+    checkout = next((folder for folder in (here, *here.parents) if (folder / "pyproject.toml").is_file()), here)
+    return checkout / root
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def tensor_digest(tensor: torch.Tensor) -> str:
+    """SHA-256 of a tensor's values and shape."""
+    values = tensor.detach().cpu().contiguous().numpy()
+    return hashlib.sha256(str(values.shape).encode() + values.tobytes()).hexdigest()

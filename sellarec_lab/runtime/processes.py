@@ -1,0 +1,41 @@
+"""One run may be several processes (``accelerate launch``): who writes, and how they agree.
+
+Without a launcher there is one process, and everything here costs nothing.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+
+import torch
+from accelerate import PartialState
+from accelerate.utils import broadcast_object_list
+
+
+@functools.cache
+def _state() -> PartialState | None:
+    """None for a process of its own; else the group that the launcher made."""
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        return None
+    return PartialState(cpu=not torch.cuda.is_available())
+
+
+def is_main() -> bool:
+    """The process that writes: the only one, or the first of a launched group."""
+    return _state() is None or _state().is_main_process
+
+
+def wait() -> None:
+    """Go on when every process of the run is here."""
+    if _state() is not None:
+        _state().wait_for_everyone()
+
+
+def agree(answer: bool) -> bool:
+    """The main process's answer, for every process of the run."""
+    if _state() is None:
+        return answer
+    said = [answer]
+    broadcast_object_list(said)
+    return said[0]
