@@ -64,6 +64,7 @@ def _compare(args: argparse.Namespace) -> int:
         args.against,
         command,
         args.into,
+        args.cluster,
     )
     return int(results["value"].isna().any())
 
@@ -104,6 +105,7 @@ def _parser() -> argparse.ArgumentParser:
     compare.add_argument("--seed", type=int, default=0, help="the first seed")
     compare.add_argument("--against", default="sella", help="the model that all others are compared with")
     compare.add_argument("--workers", type=int, help="models trained at a time; by default one a core")
+    compare.add_argument("--cluster", help="address of a Dask scheduler; its workers train instead")
     compare.add_argument("--rank-users", type=int, default=100, help="rank the whole catalogue for so many users")
     compare.add_argument("--fast", action="store_true", help="a few rows, epochs and users: checks that all runs")
     compare.add_argument("--into", type=Path, help="a markdown file whose section compare:<preset> is replaced")

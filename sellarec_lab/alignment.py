@@ -15,9 +15,11 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from sellarec_lab import collab, runtime, training
+from sellarec_lab import collab, metrics, runtime, training
 from sellarec_lab.collab import MatrixFactorisation, Vectors
-from sellarec_lab.config import AlignmentConfig, CollabConfig
+from sellarec_lab.config import AlignmentConfig, MFConfig
+from sellarec_lab.data import Interactions
+from sellarec_lab.runtime import Stage
 from sellarec_lab.training import History, Table
 
 
@@ -34,6 +36,29 @@ class Aligned(NamedTuple):
     vectors: Vectors
     semantics: torch.Tensor
     head: Head
+
+
+def keep(stage: Stage, aligned: Aligned, mf: MatrixFactorisation, snapshots: Snapshots) -> None:
+    """Write what the stage leaves, as safetensors."""
+    parts = {"users": aligned.vectors.users, "items": aligned.vectors.items, "semantics": aligned.semantics}
+    parts |= {f"head.{n}": t for n, t in aligned.head.state_dict().items()}
+    runtime.save_tensors(stage.path("aligned.safetensors"), parts)
+    runtime.save_tensors(stage.path("mf.safetensors"), mf.state_dict())
+    runtime.save_tensors(stage.path("snapshots.safetensors"), snapshots._asdict())
+
+
+def load_snapshots(stage: Stage) -> Snapshots:
+    """Where the tokens stood while the stage was made."""
+    return Snapshots(**runtime.load_tensors(stage.path("snapshots.safetensors"))[0])
+
+
+def load(stage: Stage) -> Aligned:
+    """What the stage leaves for the next one."""
+    tensors, _ = runtime.load_tensors(stage.path("aligned.safetensors"))
+    hidden, d_in = tensors["head.0.weight"].shape
+    head = Head(d_in, hidden, len(tensors["head.2.weight"]))
+    head.load_state_dict({n.removeprefix("head."): t for n, t in tensors.items() if n.startswith("head.")})
+    return Aligned(Vectors(tensors["users"], tensors["items"]), tensors["semantics"], head)
 
 
 class Snapshots(NamedTuple):
@@ -162,9 +187,9 @@ class Recorder:
 
 
 def align(
-    collab_config: CollabConfig,
+    collab_config: MFConfig,
     config: AlignmentConfig,
-    data,
+    data: Interactions,
     semantics: torch.Tensor,
     seed: int = 0,
     checkpoint: Path | None = None,
@@ -184,7 +209,7 @@ def align(
     def validate() -> dict[str, float]:
         if recorder is not None:
             recorder.note(model)
-        return collab.ranking_quality(mf.predict(data.valid))
+        return metrics.quality(mf.predict(data.valid))
 
     history = training.fit(
         model, collab.rating_batches(data.train, config.loop.batch_size, seed), config.loop,

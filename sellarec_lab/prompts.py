@@ -9,24 +9,21 @@ from __future__ import annotations
 
 import dataclasses
 import html
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-SHOWN = {
-    "user": "<User_ID>",
-    "item": "<Item_ID>",
-    "warm": "<Warm_ID>",
-    "taste": "<Taste_ID>",  # beyond the paper: the mean of what the history's items mean, so that new users have one
-    "prompt": "<Prompt>",  # a learned token that knows neither user nor item (prompt tuning)
-}
-KINDS = tuple(SHOWN)
-COLOURS = {"user": "#0072B2", "item": "#D55E00", "warm": "#009E73", "taste": "#CC79A7", "prompt": "#8A6D00"}
+import pandas as pd
+from numpy.typing import ArrayLike
+
+from sellarec_lab.config import PromptConfig
+
 PROMPT_TOKENS = 8  # how many learned tokens stand in the place of {prompt}
 
 
 class Text(NamedTuple):
-    """A stretch of text. ``role`` is "frame", "history", "title" or "code"; ``item_id`` names the item of a title."""
+    """A stretch of text. ``role`` is "frame", "history", "title", "code" or "token" (words that a system has added to
+    the vocabulary: they alone may spell such a word); ``item_id`` names the item of a title."""
 
     text: str
     role: str = "frame"
@@ -45,9 +42,37 @@ class Slot(NamedTuple):
 Segment = Text | Slot
 
 
+class Row(NamedTuple):
+    """What a prompt speaks about: user, item, and the liked items that it shows, oldest first."""
+
+    user_id: int
+    item_id: int
+    shown: tuple[int, ...]
+
+
+class Kind(NamedTuple):
+    """A kind of soft token: how readers see it, and the slots that it has in a prompt about a row (none, if there is
+    nothing to say)."""
+
+    shown: str
+    colour: str
+    slots: Callable[[Row], tuple[Slot, ...]]
+
+
+KINDS: dict[str, Kind] = {
+    "user": Kind("<User_ID>", "#0072B2", lambda row: (Slot("user", row.user_id),)),
+    "item": Kind("<Item_ID>", "#D55E00", lambda row: (Slot("item", row.item_id),)),
+    "warm": Kind("<Warm_ID>", "#009E73", lambda row: (Slot("warm", row.item_id),)),
+    # beyond the paper: the mean of what the history's items mean, so that new users have one
+    "taste": Kind("<Taste_ID>", "#CC79A7", lambda row: (Slot("taste", row.user_id, row.shown),) * bool(row.shown)),
+    # a learned token that knows neither user nor item (prompt tuning)
+    "prompt": Kind("<Prompt>", "#8A6D00", lambda row: tuple(Slot("prompt", i) for i in range(1, PROMPT_TOKENS + 1))),
+}
+
+
 @dataclass(frozen=True)
 class Template:
-    """Pieces of the user's turn with the fields {history}, {user}, {title}, {item}, {warm}; and the two answers."""
+    """Pieces of the user's turn with the fields {history}, {title} and the kinds of soft tokens; the two answers."""
 
     pieces: tuple[str, ...]
     system: str = ""
@@ -107,7 +132,7 @@ class Prompt:
     @property
     def text(self) -> str:
         """The user's turn as a reader sees it, slots by name."""
-        return "".join(s.text if isinstance(s, Text) else SHOWN[s.kind] for s in self.segments)
+        return "".join(s.text if isinstance(s, Text) else KINDS[s.kind].shown for s in self.segments)
 
     @property
     def slots(self) -> tuple[Slot, ...]:
@@ -117,66 +142,132 @@ class Prompt:
         parts = [f"<i>{html.escape(self.system)}</i><br>"] if self.system else []
         for s in self.segments:
             if isinstance(s, Slot):
-                parts.append(f"<b style='color:{COLOURS[s.kind]}'>{html.escape(SHOWN[s.kind])}</b>")
+                parts.append(f"<b style='color:{KINDS[s.kind].colour}'>{html.escape(KINDS[s.kind].shown)}</b>")
             else:
                 shown = html.escape(s.text).replace("\n", "<br>")
                 parts.append(f"<u>{shown}</u>" if s.role == "title" else shown)
         return f"<div style='font-family:monospace'>{''.join(parts)}</div>"
 
 
-def build(
-    template: Template,
-    titles: Sequence[str],
-    user_id: int,
-    item_id: int,
-    history: Sequence[int],
-    slots: Sequence[str] = (),
-    longest: int = 10,
-    codes: tuple[str, str] = ("", ""),
-) -> Prompt:
-    """Fill a template.
+class CodeWords(NamedTuple):
+    """Binary codes as words, by user id and by item id; "" for one that training never saw."""
+
+    users: Sequence[str]
+    items: Sequence[str]
+
+    @classmethod
+    def of(cls, bits: tuple[ArrayLike, ArrayLike]) -> CodeWords:
+        """From bits of users and items, [n + 1, bits] each, -1 for who was never seen: "0110 1011"."""
+        return cls(*([_word(row) for row in side] for side in bits))
+
+
+@dataclass(frozen=True)
+class Writer:
+    """Turns rows into prompts: the one way, in training and scoring, in notebooks and on the bench.
 
     Args:
         template: the pieces.
         titles: title by item id, ``titles[0]`` is the empty title of the padding item.
-        user_id, item_id: who is asked about what; ``item_id`` must not be 0.
-        history: liked items, oldest first; the last ``longest`` are shown.
-        slots: kinds of soft tokens that this recipe uses.
-        codes: words that stand where the user's and the item's soft tokens would (binary codes); "" for none.
+        slots: kinds of soft tokens in the prompt.
+        longest: how many of the most recent liked titles are shown.
+        codes: words that stand where the user's and the item's soft tokens would (binary codes).
 
     Raises:
-        ValueError: the padding item or an empty title would reach the prompt; an unknown slot kind.
+        ValueError: an unknown kind of soft token.
     """
-    unknown = set(slots) - set(KINDS)
-    if unknown:
-        raise ValueError(f"unknown slot kinds {sorted(unknown)}; known kinds: {', '.join(KINDS)}")
-    shown = tuple(history)[-longest:] if longest else ()
-    for item in (*shown, item_id):
-        if item == 0 or not titles[item]:
-            raise ValueError(f"item {item} has no title (0 is padding): it must not reach a prompt; check the data")
-    ids = {"user": user_id, "item": item_id, "warm": item_id}
-    fields: dict[str, list[Segment]] = {
-        "history": _joined([Text(titles[i], "history", i) for i in shown], template.joiner),
-        "title": [Text(titles[item_id], "title", item_id)],
-        **{kind: [Slot(kind, ids[kind])] if kind in slots else [] for kind in ids},
-        "taste": [Slot("taste", user_id, shown)] if "taste" in slots and shown else [],
-        "prompt": [Slot("prompt", i) for i in range(1, PROMPT_TOKENS + 1)] if "prompt" in slots else [],
-    }
-    for kind, code in zip(("user", "item"), codes):
-        if code:
-            fields[kind].append(Text(code, "code"))
-    segments: list[Segment] = []
-    for piece in template.pieces:
-        before, brace, rest = piece.partition("{")
-        name, _, after = rest.partition("}")
-        if brace and not fields[name]:
-            continue
-        inner = fields[name] if brace else []
-        if inner and isinstance(inner[0], Text) and inner[0].role == "code" and not before.endswith(" "):
-            before += " "  # a code is a word
-        segments += [Text(before), *inner, Text(after)]
-    kept = tuple(s for s in segments if not isinstance(s, Text) or s.text)
-    return Prompt(kept, template.system, template.answers, user_id, item_id)
+
+    template: Template
+    titles: Sequence[str]
+    slots: tuple[str, ...] = ()
+    longest: int = 10
+    codes: CodeWords | None = None
+
+    def __post_init__(self):
+        unknown = set(self.slots) - set(KINDS)
+        if unknown:
+            raise ValueError(f"unknown slot kinds {sorted(unknown)}; known kinds: {', '.join(KINDS)}")
+
+    @classmethod
+    def of(
+        cls, config: PromptConfig, titles: Sequence[str], slots: tuple[str, ...] = (), codes: CodeWords | None = None
+    ) -> Writer:
+        """As a preset's ``prompt`` says.
+
+        Raises:
+            ValueError: the template has no place for one of the soft tokens.
+        """
+        template = TEMPLATES[config.template]
+        if missing := [kind for kind in slots if not any(f"{{{kind}}}" in piece for piece in template.pieces)]:
+            raise ValueError(f"template {config.template!r} has no piece with {{{missing[0]}}}; add one to TEMPLATES")
+        return cls(template, titles, slots, config.history, codes)
+
+    def write(self, user_id: int, item_id: int, history: Sequence[int]) -> Prompt:
+        """The prompt about a user and an item. ``history`` are liked items, oldest first; the last ``longest`` are
+        shown, and the item itself never is: it would answer the question.
+
+        Raises:
+            ValueError: the padding item or an empty title would reach the prompt.
+        """
+        shown = tuple(i for i in history if i != item_id)[-self.longest :] if self.longest else ()
+        for item in (*shown, item_id):
+            if item == 0 or not self.titles[item]:
+                raise ValueError(f"item {item} has no title (0 is padding): it must not reach a prompt; check the data")
+        fields = self._fields(Row(user_id, item_id, shown))
+        segments = tuple(s for piece in self.template.pieces for s in _filled(piece, fields))
+        return Prompt(segments, self.template.system, self.template.answers, user_id, item_id)
+
+    def describe(self, item_id: int) -> Prompt:
+        """The short prompt whose last hidden state stands for an item (stage 2a)."""
+        title = {"title": [Text(self.titles[item_id], "title", item_id)]}
+        return Prompt(tuple(_filled(self.template.describe, title)), "", self.template.answers, 0, item_id)
+
+    def _fields(self, row: Row) -> dict[str, list[Segment]]:
+        fields: dict[str, list[Segment]] = {
+            "history": _joined([Text(self.titles[i], "history", i) for i in row.shown], self.template.joiner),
+            "title": [Text(self.titles[row.item_id], "title", row.item_id)],
+            **{name: list(kind.slots(row)) if name in self.slots else [] for name, kind in KINDS.items()},
+        }
+        if self.codes is not None:
+            words = {"user": self.codes.users[row.user_id], "item": self.codes.items[row.item_id]}
+            for name, word in words.items():
+                fields[name] += [Text(word, "code")] if word else []
+        return fields
+
+
+class PromptRows(Sequence[Prompt]):
+    """The prompts of a frame's rows (``user_id, item_id, history``), each written when it is asked for."""
+
+    def __init__(self, writer: Writer, frame: pd.DataFrame):
+        self.writer = writer
+        self._users, self._items = frame["user_id"].to_numpy(), frame["item_id"].to_numpy()
+        self._histories = frame["history"].to_numpy()
+
+    def __len__(self) -> int:
+        return len(self._users)
+
+    def __getitem__(self, row: int) -> Prompt:
+        return self.writer.write(int(self._users[row]), int(self._items[row]), self._histories[row])
+
+
+def _word(row: ArrayLike) -> str:
+    """One row of bits [bits] as text in groups of four; "" for an unseen row."""
+    bits = [int(bit) for bit in row]
+    if -1 in bits:
+        return ""
+    digits = "".join(map(str, bits))
+    return " ".join(digits[start : start + 4] for start in range(0, len(digits), 4))
+
+
+def _filled(piece: str, fields: dict[str, list[Segment]]) -> list[Segment]:
+    """A piece with its field filled in; nothing, if the field has nothing to show."""
+    before, brace, rest = piece.partition("{")
+    name, _, after = rest.partition("}")
+    inner = fields[name] if brace else []
+    if brace and not inner:
+        return []
+    if inner and isinstance(inner[0], Text) and inner[0].role == "code" and not before.endswith(" "):
+        before += " "  # a code is a word
+    return [s for s in (Text(before), *inner, Text(after)) if not isinstance(s, Text) or s.text]
 
 
 def _joined(parts: list[Text], joiner: str) -> list[Segment]:

@@ -72,6 +72,7 @@ def bench(
     cfg: Preset, root: str | None = None, models: list[str] | str = "all", seeds: int = 1, workers: int | None = None,
     rank_users: int = 100, ablation_seeds: int | None = None, against: str = "sella", command: str = "",
     into: Path | None = None,
+    cluster: str | None = None,
 ) -> pd.DataFrame:  # fmt: skip
     """Fill the table for many models and leave it as csv, page and markdown; returns the results.
 
@@ -86,6 +87,7 @@ def bench(
         against: the model that all others are compared with.
         command: what the reader should type to get the same, for the markdown.
         into: a markdown file whose section ``compare:<preset>`` is replaced.
+        cluster: address of a Dask scheduler, see `compare.run`.
     """
     started = time.perf_counter()
     decision = runtime.workers() if workers is None else runtime.Decision(str(workers), "asked for")
@@ -101,7 +103,9 @@ def bench(
             bar.update()
             bar.set_postfix_str(what)
 
-        scored = compare.run(cfg, data_set, chosen, seeds, tick, int(decision.value), rank_users, ablation_seeds)
+        scored = compare.run(
+            cfg, data_set, chosen, seeds, tick, int(decision.value), rank_users, ablation_seeds, cluster
+        )
     results = compare.table(cfg, data_set, scored, rank_users=rank_users)
     cells, tests = compare.cells(cfg, data_set, scored), compare.paired_tests(scored, against)
     minutes = (time.perf_counter() - started) / 60

@@ -10,36 +10,20 @@ import torch
 from tqdm.auto import tqdm
 
 from sellarec_lab import llm
-from sellarec_lab.prompts import Prompt, Text
+from sellarec_lab.prompts import Writer
 
 
 @torch.no_grad()
-def distil(
-    lm: llm.LanguageModel,
-    encoder: llm.Encoder,
-    titles: list[str],
-    describe: str = "Movie: {title}",
-    batch_size: int = 256,
-) -> torch.Tensor:
-    """Item vectors [n_items + 1, width], float32, row 0 zero.
-
-    Args:
-        titles: title by item id; ``titles[0]`` is the padding item's empty title.
-        describe: the prompt, with ``{title}`` where the title goes.
+def distil(lm: llm.LanguageModel, writer: Writer, batch_size: int = 256) -> torch.Tensor:
+    """Item vectors [n_items + 1, width], float32, row 0 zero; of each item's `Writer.describe`.
 
     Raises:
         ValueError: see `check`.
     """
     lm.model.eval()
-    before, _, after = describe.partition("{title}")
-    plain = llm.Encoder(encoder.tokenizer, "plain")
-    encoded = plain.encode_many(
-        [
-            Prompt((Text(before), Text(title, "title", i), Text(after)), "", ("Yes", "No"), 0, i)
-            for i, title in enumerate(titles[1:], start=1)
-        ]
-    )
-    out = torch.zeros(len(titles), lm.width)
+    plain = llm.Encoder(lm.tokenizer, "plain")
+    encoded = plain.encode_many([writer.describe(i) for i in range(1, len(writer.titles))])
+    out = torch.zeros(len(writer.titles), lm.width)
     for start in tqdm(range(0, len(encoded), batch_size), desc="distilling", unit="batch", leave=False, delay=2):
         batch = plain.collate(encoded[start : start + batch_size]).to(lm.device)
         out[1 + start : 1 + start + len(batch.ids)] = llm.last_hidden(lm, batch, None).float().cpu()

@@ -27,6 +27,24 @@ from sellarec_lab.config import LoopConfig
 Validation = Callable[[], dict[str, float]]
 
 
+@dataclass(frozen=True)
+class Batches:
+    rows: Sequence[Any]
+    make: Callable[[Any], Any]
+
+    def __len__(self):
+        return len(self.rows)
+
+    def __getitem__(self, i):
+        return self.make(self.rows[i])
+
+
+@dataclass(frozen=True)
+class Monitor:
+    name: str = "auc"
+    better: str = "higher"
+
+
 class Table(nn.Embedding):
     """An embedding table with decoupled weight decay on the rows that were just used, and on no others.
 
@@ -67,6 +85,11 @@ class History:
 
     def to_json(self) -> str:
         return json.dumps(self.__dict__)
+
+    def keep(self, path: Path) -> dict[str, Any]:
+        """Write it beside a result; returns what a manifest should tell."""
+        runtime.write_text(path, self.to_json())
+        return {"best": self.best, "best_step": self.best_step, "stopped": self.stopped}
 
     @classmethod
     def from_json(cls, text: str) -> History:
@@ -138,7 +161,7 @@ def fit(
     label: str,
     seed: int = 0,
     validate: Validation | None = None,
-    monitor: str = "auc",
+    monitor: Monitor = Monitor(),
     checkpoint: Path | None = None,
     precision: str = "float32",
 ) -> History:
@@ -173,7 +196,7 @@ def fit(
     prepared = accelerator.prepare_model(module)
     loop = _Loop(prepared, module, optimizer, accelerator, tables, trainable, config, label, precision)
     runtime.seed_everything(seed)
-    return loop.run(batches, validate, monitor, checkpoint, _State(module, optimizer))
+    return loop.run(batches, validate, monitor.name, checkpoint, _State(module, optimizer))
 
 
 class _Loop:

@@ -46,7 +46,7 @@ def toy_cfg(lm_folder, tmp_path):
     cf = config.LoopConfig(learning_rate=1e-2, batch_size=64, epochs=3, evaluations=1)
     return config.preset(
         "tiny", artifacts=str(tmp_path / "artifacts"), backbone__name=str(lm_folder), tuning__loop=loop,
-        injection__loop=loop, collab__loop=cf, alignment__loop=cf, collab__dim=4, alignment__hidden=8, lora__r=4,
+        injection__loop=loop, mf__loop=cf, alignment__loop=cf, mf__dim=4, alignment__hidden=8, lora__r=4,
     )  # fmt: skip
 
 

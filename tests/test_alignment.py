@@ -38,7 +38,7 @@ def test_alignment_brings_matched_pairs_together_and_moves_semantics_only_if_tol
     torch.manual_seed(0)
     table = torch.randn(toy.n_items + 1, 12)
     loop = config.LoopConfig(learning_rate=0.01, batch_size=64, epochs=60, evaluations=1, patience=60)
-    cf = config.CollabConfig(dim=8)
+    cf = config.MFConfig(dim=8)
     for move in (True, False):
         settings = config.AlignmentConfig(hidden=16, semantics_move=move, loop=loop, weight=1.0)
         aligned, _, _ = alignment.align(cf, settings, toy, table)
@@ -127,7 +127,7 @@ def run_alignment(toy, epochs=12, recorder=None):
         learning_rate=0.01, batch_size=64, epochs=epochs, evaluations=1, patience=99, schedule="constant", warmup=0.0
     )
     settings = config.AlignmentConfig(hidden=16, loop=loop, weight=1.0, semantics_rate=1.0)
-    return alignment.align(config.CollabConfig(dim=4), settings, toy, table, recorder=recorder), table
+    return alignment.align(config.MFConfig(dim=4), settings, toy, table, recorder=recorder), table
 
 
 def test_looking_on_changes_nothing(toy):

@@ -14,7 +14,7 @@ from sellarec_lab import collab, config, data, runtime
 @pytest.fixture(scope="module")
 def fitted(toy):
     loop = config.LoopConfig(learning_rate=0.05, batch_size=64, epochs=40, evaluations=1, patience=40)
-    return collab.train(config.CollabConfig(dim=4, loop=loop), toy, seed=0)
+    return collab.train(config.MFConfig(dim=4, loop=loop), toy, seed=0)
 
 
 def test_mf_solves_a_checkerboard(fitted, toy):
@@ -52,13 +52,13 @@ def test_an_unseen_user_falls_back_on_the_items_bias():
 
 
 def test_without_biases_they_stay_zero(toy):
-    settings = config.CollabConfig(dim=4, biases=False, loop=config.LoopConfig(epochs=2, batch_size=64))
+    settings = config.MFConfig(dim=4, biases=False, loop=config.LoopConfig(epochs=2, batch_size=64))
     model, _ = collab.train(settings, toy)
     assert float(model.user_bias.weight.abs().sum() + model.item_bias.weight.abs().sum() + model.bias.abs()) == 0
 
 
 def test_the_same_seed_gives_the_same_model(toy):
-    settings = config.CollabConfig(dim=4, loop=config.LoopConfig(epochs=2, batch_size=64))
+    settings = config.MFConfig(dim=4, loop=config.LoopConfig(epochs=2, batch_size=64))
     a, b = (collab.train(settings, toy, seed=3)[0] for _ in range(2))
     assert torch.equal(a.users.weight, b.users.weight)
 
@@ -85,7 +85,7 @@ def test_counts_by_hand():
 
 LOOP = config.LoopConfig(learning_rate=0.02, batch_size=64, epochs=30, evaluations=1, patience=30, weight_decay=0.1)
 SETTINGS = {
-    "mf": config.CollabConfig(dim=4, loop=dataclasses.replace(LOOP, learning_rate=0.05)),
+    "mf": config.MFConfig(dim=4, loop=dataclasses.replace(LOOP, learning_rate=0.05)),
     "lightgcn": config.LightGCNConfig(dim=4, loop=LOOP),
     "sasrec": config.SASRecConfig(dim=8, loop=LOOP),
     "din": config.DINConfig(dim=8, hidden=16, loop=LOOP),
@@ -160,7 +160,7 @@ class TestEveryModel:
 
 
 def test_an_unknown_config_is_refused(toy):
-    with pytest.raises(TypeError, match="LoraConfig; known configs: CollabConfig"):
+    with pytest.raises(TypeError, match="LoraConfig; known configs: MFConfig"):
         collab.new(config.LoraConfig(), toy)
 
 

@@ -169,7 +169,7 @@ def test_the_gpu_presets_run_on_a_small_model_of_their_architecture(name, toy, l
     small = config.LoopConfig(rows=48, batch_size=16, epochs=1, evaluations=1)
     cfg = config.preset(
         name, backbone__name=str(folder), artifacts=str(tmp_path), tuning__loop=small, injection__loop=small,
-        collab__loop=small, alignment__loop=small, lora__r=4,
+        mf__loop=small, alignment__loop=small, lora__r=4,
     )  # fmt: skip
     model = sella.train(cfg, toy)
     assert model.lm.template == "chat" and llm.quantised_layers(model.lm.model) == 14

@@ -5,19 +5,19 @@ that only count, and a door for embedding tables made elsewhere. All are trained
 train rows, and stopped on valid AUC, so that they differ in nothing but the model.
 """
 
-from sellarec_lab.collab.codes import BinaryCodes, Codes, as_text, binarised
-from sellarec_lab.collab.counts import item_mean_scores, mean_scores, popularity_scores, user_mean_scores
+from sellarec_lab.collab.codes import BinaryCodes, Bits, binarised
+from sellarec_lab.collab.counts import Counts, item_mean_scores, mean_scores, popularity_scores, user_mean_scores
 from sellarec_lab.collab.lightgcn import LightGCN
 from sellarec_lab.collab.mf import MatrixFactorisation
-from sellarec_lab.collab.pointwise import Pointwise, ranking_quality, rating_batches
+from sellarec_lab.collab.pointwise import Pointwise, rating_batches
 from sellarec_lab.collab.search import GRIDS, search
 from sellarec_lab.collab.sequential import DIN, SASRec, padded_histories
-from sellarec_lab.collab.trainer import new, train
+from sellarec_lab.collab.trainer import MODELS, Kind, new, stage, train
 from sellarec_lab.collab.vectors import FixedVectors, Vectors, from_vectors
 
 __all__ = [
-    "DIN", "GRIDS", "BinaryCodes", "Codes", "FixedVectors", "LightGCN", "MatrixFactorisation", "Pointwise", "SASRec",
-    "Vectors", "as_text", "binarised", "from_vectors", "item_mean_scores", "mean_scores", "new", "padded_histories",
-    "popularity_scores", "ranking_quality", "rating_batches", "search", "train",
-    "user_mean_scores",
+    "DIN", "GRIDS", "MODELS", "BinaryCodes", "Bits", "Counts", "FixedVectors", "Kind", "LightGCN",
+    "MatrixFactorisation", "Pointwise", "SASRec", "Vectors", "binarised", "from_vectors",
+    "item_mean_scores", "mean_scores", "new", "padded_histories", "popularity_scores", "ranking_quality",
+    "rating_batches", "search", "stage", "train", "user_mean_scores",
 ]  # fmt: skip

@@ -9,13 +9,12 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
-from numpy.typing import ArrayLike
 
 from sellarec_lab.collab.mf import MatrixFactorisation
 from sellarec_lab.training import Table
 
 
-class Codes(NamedTuple):
+class Bits(NamedTuple):
     """Bits 0 and 1 as int8: ``users`` [n_users + 1, bits], ``items`` [n_items + 1, bits]; row 0 and unseen rows: -1."""
 
     users: torch.Tensor
@@ -45,17 +44,8 @@ class BinaryCodes(MatrixFactorisation):
         return binarised(table(ids)) / table.embedding_dim**0.25
 
     @torch.no_grad()
-    def codes(self) -> Codes:
+    def codes(self) -> Bits:
         """The bits of every user and item."""
         sides = (self.users, self.seen_users), (self.items, self.seen_items)
         bits = [((table.weight >= 0).to(torch.int8), seen[:, None]) for table, seen in sides]
-        return Codes(*(torch.where(seen, values, torch.full_like(values, -1)).cpu() for values, seen in bits))
-
-
-def as_text(row: ArrayLike) -> str:
-    """One row of `Codes` [bits] as text in groups of four, "0110 1011"; "" for an unseen row."""
-    bits = [int(bit) for bit in row]
-    if -1 in bits:
-        return ""
-    digits = "".join(map(str, bits))
-    return " ".join(digits[start : start + 4] for start in range(0, len(digits), 4))
+        return Bits(*(torch.where(seen, values, torch.full_like(values, -1)).cpu() for values, seen in bits))

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pandas as pd
+
+from sellarec_lab.data import Interactions, Profiles, Ranker
 
 STRENGTH = 5.0  # pseudo-ratings at the global mean; best on ML-1M's valid split among 0.5, 1, 2, 5, 10
 
@@ -46,3 +50,14 @@ def _mean_logits(train: pd.DataFrame, frame: pd.DataFrame, column: str, strength
     mean = (groups["sum"] + strength * overall) / (groups["count"] + strength)
     p = frame[column].map(mean).fillna(overall).clip(1e-6, 1 - 1e-6).to_numpy()
     return np.log(p / (1 - p))
+
+
+class Counts(Ranker):
+    """A baseline as a model: ``scores(train, frame)`` is one of the functions above."""
+
+    def __init__(self, scores: Callable[[pd.DataFrame, pd.DataFrame], pd.DataFrame], data: Interactions):
+        self.profiles, self._scores, self._train = Profiles.of(data), scores, data.train
+
+    def predict(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """The frame's rows with a float ``score``."""
+        return self._scores(self._train, frame)

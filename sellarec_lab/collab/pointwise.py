@@ -10,12 +10,13 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from sellarec_lab import metrics, runtime
+from sellarec_lab import runtime
+from sellarec_lab.data import Ranker
 
 Inputs = tuple[torch.Tensor, ...]
 
 
-class Pointwise(nn.Module):
+class Pointwise(nn.Module, Ranker):
     """A model of one (user, item) row. ``forward(*inputs)`` gives logits [B].
 
     A user or item that training never saw has no vector worth using: what belongs to it counts as zero.
@@ -79,11 +80,3 @@ def rating_batches(train: pd.DataFrame, batch_size: int, seed: int) -> Callable[
     """epoch -> list of (users [B], items [B], labels [B]); depends on the seed and the epoch alone."""
     users, items = (torch.tensor(train[column].to_numpy().copy()) for column in ("user_id", "item_id"))
     return shuffled((users, items, labels_of(train)), batch_size, seed)
-
-
-def ranking_quality(predicted: pd.DataFrame) -> dict[str, float]:
-    """AUC and UAUC of a frame with ``user_id, label, score``."""
-    return {
-        "auc": metrics.auc(predicted["label"], predicted["score"]),
-        "uauc": metrics.uauc(predicted["user_id"], predicted["label"], predicted["score"]),
-    }

@@ -1,69 +1,93 @@
-"""One way to build and one way to train every collaborative model; the type of the config says which."""
+"""One way to build, to train and to keep every collaborative model; the type of the config says which."""
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, NamedTuple
 
-from sellarec_lab import runtime, training
+from sellarec_lab import config, metrics, runtime, training
 from sellarec_lab.collab.codes import BinaryCodes
 from sellarec_lab.collab.lightgcn import LightGCN
 from sellarec_lab.collab.mf import MatrixFactorisation
-from sellarec_lab.collab.pointwise import LogisticLoss, Pointwise, labels_of, ranking_quality, shuffled
+from sellarec_lab.collab.pointwise import LogisticLoss, Pointwise, labels_of, shuffled
 from sellarec_lab.collab.sequential import DIN, SASRec
-from sellarec_lab.config import CodesConfig, CollabConfig, DINConfig, LightGCNConfig, SASRecConfig
+from sellarec_lab.config import CodesConfig, DINConfig, LightGCNConfig, MFConfig, Preset, SASRecConfig
+from sellarec_lab.data import Interactions, Profiles
+from sellarec_lab.runtime import Stage
 from sellarec_lab.training import History
 
-AnyConfig = CollabConfig | LightGCNConfig | SASRecConfig | DINConfig | CodesConfig
-LABELS = {
-    CollabConfig: "matrix factorisation",
-    LightGCNConfig: "LightGCN",
-    SASRecConfig: "SASRec",
-    DINConfig: "DIN",
-    CodesConfig: "binary codes",
+AnyConfig = Any  # a config that `MODELS` knows
+
+
+class Kind(NamedTuple):
+    """A kind of collaborative model: its name on progress bars, and how an untrained one is built for a data set."""
+
+    label: str
+    build: Callable[[AnyConfig, Interactions], Pointwise]
+
+
+MODELS: dict[type, Kind] = {  # a new model is one more entry, with a config of its own
+    MFConfig: Kind(
+        "matrix factorisation", lambda c, data: MatrixFactorisation(data.n_users, data.n_items, c.dim, c.biases)
+    ),
+    LightGCNConfig: Kind("LightGCN", lambda c, data: LightGCN(data.n_users, data.n_items, c.dim, c.layers, data.train)),
+    SASRecConfig: Kind("SASRec", lambda c, data: SASRec(data.n_users, data.n_items, **_sizes(c))),
+    DINConfig: Kind("DIN", lambda c, data: DIN(data.n_users, data.n_items, **_sizes(c))),
+    CodesConfig: Kind("binary codes", lambda c, data: BinaryCodes(data.n_users, data.n_items, c.bits)),
 }
 
 
-def new(config: AnyConfig, data, seed: int = 0) -> Pointwise:
-    """An untrained model for ``data`` (an `Interactions`), ready for training or for ``load_state_dict``.
+def _sizes(config: AnyConfig) -> dict[str, Any]:
+    """All fields of a config but the loop."""
+    return {f.name: getattr(config, f.name) for f in dataclasses.fields(config) if f.name != "loop"}
+
+
+def new(config: AnyConfig, data: Interactions, seed: int = 0) -> Pointwise:
+    """An untrained model for ``data``, ready for training or for ``load_state_dict``.
 
     Raises:
         TypeError: the config belongs to no model here; the message lists those that do.
     """
-    if type(config) not in LABELS:
-        known = ", ".join(kind.__name__ for kind in LABELS)
+    if type(config) not in MODELS:
+        known = ", ".join(kind.__name__ for kind in MODELS)
         raise TypeError(f"no collaborative model has a {type(config).__name__}; known configs: {known}")
-    with runtime.seeded(seed, LABELS[type(config)]):
-        model = _build(config, data)
+    label, build = MODELS[type(config)]
+    with runtime.seeded(seed, label):
+        model = build(config, data)
     model.mark_seen(data.train)
+    model.profiles = Profiles.of(data)
     return model
 
 
-def _build(config: AnyConfig, data) -> Pointwise:
-    sizes = data.n_users, data.n_items
-    match config:
-        case CollabConfig():
-            return MatrixFactorisation(*sizes, config.dim, config.biases)
-        case LightGCNConfig():
-            return LightGCN(*sizes, config.dim, config.layers, data.train)
-        case SASRecConfig():
-            return SASRec(
-                *sizes, dim=config.dim, layers=config.layers, heads=config.heads, dropout=config.dropout,
-                history=config.history,
-            )  # fmt: skip
-        case DINConfig():
-            return DIN(*sizes, dim=config.dim, hidden=config.hidden, dropout=config.dropout, history=config.history)
-        case _:
-            return BinaryCodes(*sizes, config.bits)
+def stage(cfg: Preset, data: Interactions, name: str, settings: AnyConfig | None = None) -> Stage:
+    """A collaborative model of a preset as a stage; ``name`` is the preset's field that describes it, or any name for
+    ``settings`` of one's own. Its value is the trained model."""
+    settings = getattr(cfg, name) if settings is None else settings
+
+    def make(stage: Stage) -> dict:
+        model, history = train(settings, data, cfg.seed, stage.path("checkpoint.safetensors"))
+        runtime.save_tensors(stage.path("model.safetensors"), model.state_dict())
+        return history.keep(stage.path("history.json"))
+
+    def read(stage: Stage) -> Pointwise:
+        model = new(settings, data, cfg.seed)
+        model.load_state_dict(runtime.load_tensors(stage.path("model.safetensors"))[0])
+        return model.eval()
+
+    code = (__name__, type(settings).__module__)
+    return runtime.stage(cfg, data, name, {"settings": config.as_dict(settings)}, make, read, code=code)
 
 
 def train(
-    config: AnyConfig, data, seed: int = 0, checkpoint: Path | None = None, label: str | None = None
+    settings: AnyConfig, data: Interactions, seed: int = 0, checkpoint: Path | None = None, label: str | None = None
 ) -> tuple[Pointwise, History]:
     """Fit a model on ``data.train`` with early stopping on the AUC of ``data.valid``.
 
     Args:
-        config: the config of the wanted model.
-        data: an `Interactions`.
+        settings: the config of the wanted model.
+        data: its train split is learned from, its valid split stops.
         seed: of the first weights, of the order of rows, and of dropout.
         checkpoint: file to resume from and to write to, as in `training.fit`.
         label: name on the progress bar; the model's own by default.
@@ -75,11 +99,11 @@ def train(
         TypeError: as in `new`.
         FloatingPointError: the loss is not finite.
     """
-    model = new(config, data, seed)
+    model = new(settings, data, seed)
     columns = (*model.inputs(data.train), labels_of(data.train))
     history = training.fit(
-        LogisticLoss(model), shuffled(columns, config.loop.batch_size, seed), config.loop,
-        label=label or LABELS[type(config)], seed=seed, checkpoint=checkpoint,
-        validate=lambda: ranking_quality(model.predict(data.valid)),
+        LogisticLoss(model), shuffled(columns, settings.loop.batch_size, seed), settings.loop,
+        label=label or MODELS[type(settings)].label, seed=seed, checkpoint=checkpoint,
+        validate=lambda: metrics.quality(model.predict(data.valid)),
     )  # fmt: skip
     return model.cpu(), history

@@ -1,18 +1,21 @@
 """Many models, one protocol, one table.
 
-Every model scores the same test rows once, after its training and selection on valid are over. Finished cells are
+Every model answers the same questions once, after its training and selection on valid are over. Finished cells are
 never made again; a cell that fails is a row with its error, and the rest goes on.
 """
 
-from sellarec_lab.compare.fusion import fuse
-from sellarec_lab.compare.methods import CORE, METHODS, TITLES, Method, method, models_for
-from sellarec_lab.compare.protocol import Scored, artifacts, cell, costs, finished, full_ranking, plan, predictions, run
-from sellarec_lab.compare.sanity import renumber, sanity
+from sellarec_lab.compare.fusion import Fusion, fuse
+from sellarec_lab.compare.methods import CORE, METHODS, TITLES, method, models_for, put_together
+from sellarec_lab.compare.outcomes import Method, outcome
+from sellarec_lab.compare.protocol import Scored, answers, finished, full_ranking, plan, predictions, run
+from sellarec_lab.compare.sanity import battery, renumber, sanity
 from sellarec_lab.compare.tables import METRICS, Summary, cells, paired_tests, parts, summary, table
+from sellarec_lab.compare.tasks import RATING, Task, likers, next_item
 from sellarec_lab.compare.text import markdown, section, write_section
 
 __all__ = [
-    "CORE", "METHODS", "METRICS", "TITLES", "Method", "Scored", "Summary", "artifacts", "cell", "cells", "costs",
-    "finished", "full_ranking", "fuse", "markdown", "method", "models_for", "paired_tests", "parts", "plan",
-    "predictions", "renumber", "run", "sanity", "section", "summary", "table", "write_section",
+    "CORE", "METHODS", "METRICS", "RATING", "TITLES", "Fusion", "Method", "Scored", "Summary", "Task", "answers",
+    "battery", "cells", "finished", "full_ranking", "fuse", "likers", "markdown", "method", "models_for", "next_item",
+    "outcome", "paired_tests", "parts", "plan", "predictions", "put_together", "renumber", "run", "sanity", "section",
+    "summary", "table", "write_section",
 ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""Every row of the table: what it is called, what it rests on, and what scores a frame."""
+"""Every row of the table: what it is called, where it comes from, and the stage that makes its model."""
 
 from __future__ import annotations
 
@@ -6,91 +6,99 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
-from sellarec_lab import collab, config, sella
+from sellarec_lab import collab, runtime, sella
+from sellarec_lab.compare.fusion import Fusion
+from sellarec_lab.compare.outcomes import Method, outcome
+from sellarec_lab.compare.sanity import battery
+from sellarec_lab.compare.tasks import RATING
 from sellarec_lab.config import Preset
-from sellarec_lab.runtime import Artifact
-
-Scorer = Callable[[pd.DataFrame], pd.DataFrame]  # a split's rows -> the same with a float ``score``
+from sellarec_lab.data import Interactions
+from sellarec_lab.runtime import Stage
 
 
 @dataclass(frozen=True)
-class Method:
-    """One row.
+class Oracle:
+    """Knows P(like) of a simulated world, [n_users + 1, n_items + 1]."""
 
-    Args:
-        title: name in tables.
-        group: "reference" (no learning, or the truth), "collaborative", "paper", "ablation", "beyond".
-        source: where it comes from and how ours departs.
-        scorer: (preset, data) -> what scores frames; trains what is missing.
-        rests_on: (preset, data) -> the artifacts that it is made of, by stage.
-        settings: preset -> plain data that decides the scores beside those artifacts.
-        fuses: other methods whose scores it blends; then ``scorer`` is not used.
-        recipe: name in `sella.RECIPES`, if it is one.
-    """
+    truth: np.ndarray
 
-    title: str
-    group: str
-    source: str
-    scorer: Callable[[Preset, Any], Scorer] | None = None
-    rests_on: Callable[[Preset, Any], dict[str, Artifact]] = lambda cfg, data: {}
-    settings: Callable[[Preset], Any] = lambda cfg: None
-    fuses: tuple[str, ...] = ()
-    recipe: str | None = None
+    def predict(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """The frame's rows with the true probability as ``score``."""
+        return frame.assign(score=self.truth[frame["user_id"], frame["item_id"]].astype(float))
 
 
-def _oracle(cfg: Preset, data) -> Scorer:
-    return lambda frame: frame.assign(score=data.truth[frame["user_id"], frame["item_id"]].astype(float))
+def put_together(
+    name: str, read: Callable[[Preset, Interactions], Any], below: Callable[..., tuple[Stage, ...]] | None = None,
+    code: tuple[str, ...] = (),
+) -> Callable[[Preset, Interactions], Stage]:  # fmt: skip
+    """The stage of a model that is put together from the stages ``below(cfg, data)`` when it is read; nothing is left
+    to make."""
+
+    def stage(cfg: Preset, data: Interactions) -> Stage:
+        rests = below(cfg, data) if below else ()
+        return runtime.stage(cfg, data, name, {}, _nothing, lambda _: read(cfg, data), *rests, code=code)
+
+    return stage
+
+
+def _nothing(stage: Stage) -> None:
+    """Nothing is left to make."""
 
 
 def _counts(title: str, source: str, scores: Callable) -> Method:
-    return Method(title, "reference", source, lambda cfg, data: lambda frame: scores(data.train, frame))
+    code = ("sellarec_lab.collab.counts",)
+    stage = put_together(scores.__name__, lambda cfg, data: collab.Counts(scores, data), code=code)
+    return Method(title, "reference", source, stage)
 
 
-def _collab(title: str, kind: str, source: str) -> Method:
-    return Method(
-        title, "collaborative", source, lambda cfg, data: sella.train_collab(cfg, data, kind).predict,
-        lambda cfg, data: {kind: sella.collab_artifact(cfg, data, kind)},
-    )  # fmt: skip
+def _collab(title: str, name: str, source: str) -> Method:
+    return Method(title, "collaborative", source, lambda cfg, data: collab.stage(cfg, data, name))
 
 
-def _aligned(cfg: Preset, data) -> dict[str, Artifact]:
-    found = sella.stage_artifacts(cfg, data, sella.recipe("sella"))
-    return {stage: found[stage] for stage in ("tuning", "semantics", "alignment")}
+def _language(recipe: sella.Recipe) -> Method:
+    def stage(cfg: Preset, data: Interactions) -> Stage:
+        return sella.Pipeline(cfg, data, recipe).recommender
+
+    return Method(recipe.title, recipe.group, recipe.source, stage, checks=battery)
 
 
-def _language(name: str, recipe: sella.Recipe) -> Method:
-    return Method(
-        recipe.title, recipe.group, recipe.source, lambda cfg, data: sella.train(cfg, data, name).predict,
-        lambda cfg, data: sella.stage_artifacts(cfg, data, recipe),
-        lambda cfg: [config.as_dict(part) for part in (recipe.applied(cfg).backbone, cfg.prompt)], recipe=name,
-    )  # fmt: skip
+def _fusion(title: str, *names: str) -> Method:
+    def scores(cfg: Preset, data: Interactions) -> tuple[Stage, ...]:
+        return tuple(outcome(cfg, data, METHODS[name], RATING, s) for name in names for s in ("valid", "test"))
 
+    def read(cfg: Preset, data: Interactions) -> Fusion:
+        told = [stage.value() for stage in scores(cfg, data)]
+        return Fusion(data, told[::2], told[1::2])
 
-def _fusion(title: str, *fuses: str) -> Method:
     source = "logistic regression on the standardised scores, fitted on valid, for warm and for cold rows apart"
-    return Method(title, "beyond", source, fuses=fuses)
+    stage = put_together("fusion", read, scores, ("sellarec_lab.compare.fusion",))
+    return Method(title, "beyond", source, stage, tasks=("rating",))
 
 
 _NUMBERS = ("item-mean", "user-mean", "mf")
 _RIVALS = ("aligned-mf", "lightgcn", "sasrec", "din")
 METHODS: dict[str, Method] = {
-    "oracle": Method("Oracle (true probability)", "reference", "P(like) of the simulated world", _oracle),
+    "oracle": Method(
+        "Oracle (true probability)", "reference", "P(like) of the simulated world",
+        put_together("oracle", lambda cfg, data: Oracle(data.truth)), tasks=("rating",),
+    ),
     "popularity": _counts("Popularity", "number of the item's rows in train", collab.popularity_scores),
     "item-mean": _counts("Item mean", "smoothed share of likes of the item in train", collab.item_mean_scores),
     "user-mean": _counts("User mean", "smoothed share of likes of the user in train", collab.user_mean_scores),
     "means": _counts("Item mean + user mean", "sum of the two as logits: two numbers a row", collab.mean_scores),
-    "mf-plain": _collab("MF without biases", "plain", "matrix factorisation as the CoLLM family trains it"),
-    "mf": _collab("MF with biases", "collab", "Koren et al. 2009, logistic loss, decay on used rows only"),
+    "mf-plain": _collab("MF without biases", "mf_plain", "matrix factorisation as the CoLLM family trains it"),
+    "mf": _collab("MF with biases", "mf", "Koren et al. 2009, logistic loss, decay on used rows only"),
     "aligned-mf": Method(
         "MF, aligned", "collaborative", "SeLLa-Rec's stage 2b as a rating model of its own",
-        lambda cfg, data: sella.aligned_model(cfg, data).predict, _aligned,
+        put_together("aligned-mf", sella.aligned_model, lambda cfg, data: (sella.Pipeline(cfg, data).alignment,)),
     ),
     "lightgcn": _collab("LightGCN", "lightgcn", "arXiv 2002.02126, on likes, pointwise logistic loss"),
     "sasrec": _collab("SASRec", "sasrec", "arXiv 1808.09781, pointwise logistic loss"),
     "din": _collab("DIN", "din", "arXiv 1706.06978"),
-    **{name: _language(name, recipe) for name, recipe in sella.RECIPES.items()},
+    **{name: _language(recipe) for name, recipe in sella.RECIPES.items()},
     "fusion-cf": _fusion("Late fusion: means, MF", *_NUMBERS),
     "fusion": _fusion("Late fusion: means, MF, SeLLa-Rec", *_NUMBERS, "sella"),
     "fusion-all-cf": _fusion("Late fusion: all without an LLM", *_NUMBERS, *_RIVALS[1:]),
@@ -111,7 +119,7 @@ def method(name: str) -> Method:
     return METHODS[name]
 
 
-def models_for(data, which: str = "core") -> list[str]:
+def models_for(data: Interactions, which: str = "core") -> list[str]:
     """Names of the methods that can run on this data, in the table's order: "core" (the seven of the first
     notebooks), "all", or a group ("paper", "ablation", ...). The oracle is there only where the truth is known.
 

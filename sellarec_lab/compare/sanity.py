@@ -10,7 +10,16 @@ import pandas as pd
 import torch
 
 from sellarec_lab import metrics
-from sellarec_lab.sella import Codes, Memory, Recommender
+from sellarec_lab.data import Profiles
+from sellarec_lab.prompts import CodeWords
+from sellarec_lab.runtime import Stage
+from sellarec_lab.sella import Recommender
+
+
+def battery(model: Recommender, stage: Stage, valid: pd.DataFrame, scored: pd.DataFrame) -> pd.DataFrame:
+    """`sanity` of a model whose stages noted the AUC that they reached on valid."""
+    noted = [below.manifest.get("best") for below in stage.line if below.finished]
+    return sanity(model, valid, scored, next((best for best in reversed(noted) if best is not None), None))
 
 
 def sanity(model: Recommender, valid: pd.DataFrame, scored: pd.DataFrame, trained: float | None) -> pd.DataFrame:
@@ -34,7 +43,7 @@ def sanity(model: Recommender, valid: pd.DataFrame, scored: pd.DataFrame, traine
 
 
 def _answers(model: Recommender) -> tuple[str, str, str]:
-    prompt = model.prompt(next(iter(model.memory.seen)), 1)
+    prompt = model.prompt(next(iter(model.profiles.seen)), 1)
     said = [model.lm.tokenizer.decode([i]) for i in model.answers]
     ok = all(answer.startswith(word.strip()) and word.strip() for word, answer in zip(said, prompt.answers))
     return "answer tokens decode to the answers", " / ".join(said), "ok" if ok else "they do not"
@@ -67,7 +76,7 @@ def _shuffled(scored: pd.DataFrame, times: int = 20) -> list[tuple[str, str, str
 def _renumbered(model: Recommender, valid: pd.DataFrame, rows: int = 128) -> tuple[str, str, str]:
     """Scores may not depend on which number a user or item happens to have."""
     some = valid.head(rows)
-    users, items = (_permutation(n) for n in (max(model.memory.seen), len(model.memory.titles) - 1))
+    users, items = (_permutation(n) for n in (max(model.profiles.seen), len(model.profiles.titles) - 1))
     other = renumber(model, users, items)
     moved = some.assign(
         user_id=users[some["user_id"]],
@@ -85,25 +94,25 @@ def _permutation(n: int) -> np.ndarray:
 
 def renumber(model: Recommender, users: np.ndarray, items: np.ndarray) -> Recommender:
     """The same recommender for data whose ids were permuted; ``users[old]`` is the new number."""
-    memory, projector = model.memory, copy.deepcopy(model.projector)
+    known, projector = model.profiles, copy.deepcopy(model.projector)
     back = np.argsort(items)
 
     def named(values: list[str]) -> list[str]:
         return [values[i] for i in back]
 
-    codes = memory.codes
-    if codes is not None:
-        by_user = [codes.users[u] for u in np.argsort(users)] if len(codes.users) == len(users) else codes.users
-        codes = Codes(by_user, named(codes.items))
     lists = {
-        field: {int(users[u]): items[many].tolist() for u, many in getattr(memory, field).items()}
+        field: {int(users[u]): items[many].tolist() for u, many in getattr(known, field).items()}
         for field in ("liked", "seen")
     }
-    moved = Memory(named(memory.titles), named(memory.external), **lists, codes=codes)
+    moved = Profiles(named(known.titles), named(known.external), **lists)
+    codes = model.writer.codes
+    if codes is not None:
+        by_user = [codes.users[u] for u in np.argsort(users)] if len(codes.users) == len(users) else codes.users
+        codes = CodeWords(by_user, named(codes.items))
     for name, order in (("users", np.argsort(users)), ("items", back), ("semantics", back)):
         table = getattr(projector, name, None)
         if table is not None:
             with torch.no_grad():
                 table.weight.copy_(table.weight[torch.from_numpy(order)])
-    recipe = dataclasses.replace(model.recipe)
-    return Recommender(model.lm, model.backbone, model.prompt_config, recipe, moved, projector)
+    writer = dataclasses.replace(model.writer, titles=moved.titles, codes=codes)
+    return Recommender(model.lm, model.backbone, model.prompt_config, model.recipe, moved, projector, writer)

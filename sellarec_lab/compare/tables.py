@@ -12,21 +12,22 @@ import numpy as np
 import pandas as pd
 from tqdm.auto import tqdm
 
-from sellarec_lab import metrics
+from sellarec_lab import metrics, runtime
 from sellarec_lab.compare.methods import METHODS, TITLES
-from sellarec_lab.compare.protocol import Scored, artifacts, costs, full_ranking, predictions
+from sellarec_lab.compare.protocol import Scored, answers, full_ranking, predictions
+from sellarec_lab.compare.tasks import next_item
 from sellarec_lab.config import Preset
-from sellarec_lab.data import warmth
+from sellarec_lab.data import Interactions, warmth
 
 METRICS = ("auc", "uauc")  # in every part of test
 WITHIN = ("ndcg", "map")  # on the whole test split; within a user, as UAUC is
 CALIBRATION = ("log_loss", "ece")  # after a logistic calibration that is fitted on valid, the same for every model
-RANKING = ("hr@5", "hr@10", "ndcg@5", "ndcg@10")
+RANKING = next_item().metrics
 _BINS = 10  # of equal width, for the expected calibration error
 COLUMNS = ["model", "split", "metric", "value", "low", "high", "seeds", "seconds"]
 
 
-def parts(frame: pd.DataFrame, data=None) -> dict[str, np.ndarray]:
+def parts(frame: pd.DataFrame, data: Interactions | None = None) -> dict[str, np.ndarray]:
     """Row masks of the test split and of its warm and cold rows. Warm: user and item both occur in train; with
     ``data`` also the stricter "warm3": both at least three times. A part without a single user who has both labels
     can't be ranked and is left out."""
@@ -39,7 +40,11 @@ def parts(frame: pd.DataFrame, data=None) -> dict[str, np.ndarray]:
 
 
 def table(
-    cfg: Preset, data, scored: Mapping[str, Sequence[pd.DataFrame]], samples: int = 1000, rank_users: int = 0
+    cfg: Preset,
+    data: Interactions,
+    scored: Mapping[str, Sequence[pd.DataFrame]],
+    samples: int = 1000,
+    rank_users: int = 0,
 ) -> pd.DataFrame:
     """The results: ``model, split, metric, value, low, high, seeds, seconds``, one row a model, part and metric.
 
@@ -52,9 +57,9 @@ def table(
             rows.append((name, "test", "auc", *[np.nan] * 3, 0, 0.0))
             continue
         seeds = _presets(cfg, name, scored)
-        spent = round(sum(costs(c, data, name)["seconds"] for c in seeds), 1)
+        spent = round(sum(_costs(c, data, name)["seconds"] for c in seeds), 1)
         measured = [*_ranked(frames, data, samples), *_calibrated(seeds, data, name, frames, samples)]
-        if rank_users and not METHODS[name].fuses and name != "oracle":
+        if rank_users and "next-item" in METHODS[name].tasks:
             measured += _catalogue(full_ranking(seeds[0], data, name, rank_users), rank_users, samples)
         rows += [(name, *row, 1 if row[0].startswith("catalogue") else len(frames), spent) for row in measured]
     return pd.DataFrame(rows, columns=COLUMNS)
@@ -70,7 +75,7 @@ def _presets(cfg: Preset, name: str, scored: Mapping[str, Sequence[pd.DataFrame]
     return [dataclasses.replace(cfg, seed=s) for s in _seeds(scored, name, cfg.seed)]
 
 
-def _ranked(frames: Sequence[pd.DataFrame], data, samples: int) -> list[tuple]:
+def _ranked(frames: Sequence[pd.DataFrame], data: Interactions, samples: int) -> list[tuple]:
     rows = []
     for part, mask in parts(frames[0], data).items():
         for metric in METRICS if part != "test" else METRICS + WITHIN:
@@ -78,7 +83,9 @@ def _ranked(frames: Sequence[pd.DataFrame], data, samples: int) -> list[tuple]:
     return rows
 
 
-def _calibrated(seeds: list[Preset], data, name: str, frames: Sequence[pd.DataFrame], samples: int) -> list[tuple]:
+def _calibrated(
+    seeds: list[Preset], data: Interactions, name: str, frames: Sequence[pd.DataFrame], samples: int
+) -> list[tuple]:
     """Log loss (nats) and expected calibration error of calibrated scores: means over seeds, with intervals."""
     users, codes = np.unique(frames[0]["user_id"], return_inverse=True)
     draws = np.random.default_rng(0).multinomial(len(users), np.full(len(users), 1 / len(users)), samples)
@@ -99,13 +106,14 @@ def _calibrated(seeds: list[Preset], data, name: str, frames: Sequence[pd.DataFr
     return [("test", m, values[i, 0], *bounds[:, i]) for i, m in enumerate(CALIBRATION)]
 
 
-def _catalogue(ranking: pd.DataFrame, users: int, samples: int) -> list[tuple]:
+def _catalogue(ranks: pd.DataFrame, users: int, samples: int) -> list[tuple]:
     """Means over users with a bootstrap over them."""
-    draws = np.random.default_rng(0).integers(0, len(ranking), (samples, len(ranking)))
-    means = ranking[list(RANKING)].to_numpy()[draws].mean(axis=1)  # [samples, metrics]
-    low, high = np.quantile(means, [0.025, 0.975], axis=0)
-    values = ranking[list(RANKING)].mean()
-    return [(f"catalogue-{users}", m, values[m], low[i], high[i]) for i, m in enumerate(RANKING)]
+    return [(f"catalogue-{users}", m, *metrics.interval(ranks, m, samples)) for m in RANKING]
+
+
+def _costs(cfg: Preset, data: Interactions, name: str) -> dict[str, float]:
+    """Of a model's scores on valid and test, and of all that they rest on."""
+    return runtime.costs(answers(cfg, data, name).values())
 
 
 def paired_tests(
@@ -155,7 +163,7 @@ def _holm(p: np.ndarray) -> np.ndarray:
     return out
 
 
-def cells(cfg: Preset, data, scored: Scored) -> pd.DataFrame:
+def cells(cfg: Preset, data: Interactions, scored: Scored) -> pd.DataFrame:
     """What every cell took: ``model, seed, seconds, peak_gb, distinct_scores, sanity, error``.
 
     ``sanity`` counts the checks of the battery that a language model's scores passed.
@@ -163,9 +171,9 @@ def cells(cfg: Preset, data, scored: Scored) -> pd.DataFrame:
     rows = []
     for name in scored:
         for c in _presets(cfg, name, scored):
-            note = artifacts(c, data, name)["valid"].manifest
+            note = answers(c, data, name)["valid"].manifest
             passed = f"{len(note['sanity'])} ok" if "sanity" in note else ""
-            row = {"model": name, "seed": c.seed, **costs(c, data, name), "sanity": passed, "error": ""}
+            row = {"model": name, "seed": c.seed, **_costs(c, data, name), "sanity": passed, "error": ""}
             rows.append(row | {"distinct_scores": predictions(c, data, name)["score"].nunique()})
     rows += [{"model": model, "seed": seed, "error": error} for (model, seed), error in scored.failures.items()]
     return pd.DataFrame(rows, columns=["model", "seed", "seconds", "peak_gb", "distinct_scores", "sanity", "error"])

@@ -38,7 +38,7 @@ def section(results: pd.DataFrame, tests: pd.DataFrame, cells: pd.DataFrame, aga
     return "\n".join(out)
 
 
-_COST = "a seed: all stages and the scores; the backbone's own training, which all rows share, is not counted"
+_COST = "a seed: all that the scores rest on, with the pre-training of a backbone that is made here"
 _RANKING = (
     "candidates are all items that the user did not rate before test, and what the user likes in test is relevant."
 )

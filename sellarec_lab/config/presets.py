@@ -10,12 +10,12 @@ from sellarec_lab.config.stages import (
     AlignmentConfig,
     BackboneConfig,
     CodesConfig,
-    CollabConfig,
     DINConfig,
     InjectionConfig,
     LightGCNConfig,
     LoopConfig,
     LoraConfig,
+    MFConfig,
     MiniLMConfig,
     Preset,
     PromptConfig,
@@ -51,8 +51,8 @@ _ML1M_CPU = Preset(
     prompt=PromptConfig(template="tiny", history=8),
     lora=_SMALL_LORA,
     tuning=TuningConfig(loop=_loop(TuningConfig().loop, epochs=2)),
-    collab=CollabConfig(dim=16, loop=_loop(CF_LOOP, weight_decay=3.0)),
-    plain=CollabConfig(dim=16, biases=False, loop=_loop(CF_LOOP, weight_decay=3.0)),
+    mf=MFConfig(dim=16, loop=_loop(CF_LOOP, weight_decay=3.0)),
+    mf_plain=MFConfig(dim=16, biases=False, loop=_loop(CF_LOOP, weight_decay=3.0)),
     lightgcn=LightGCNConfig(loop=_loop(CF_LOOP, weight_decay=3.0)),
     sasrec=SASRecConfig(loop=_loop(CF_LOOP, learning_rate=3e-3, weight_decay=5.0)),
     din=DINConfig(dropout=0.2, loop=_loop(CF_LOOP, weight_decay=0.1)),
@@ -66,7 +66,7 @@ _T4 = Preset(
     backbone=BackboneConfig(name="Qwen/Qwen2.5-0.5B-Instruct", quantisation="nf4", gradient_checkpointing=True),
     prompt=PromptConfig(template="paper"),
     lora=LoraConfig(r=16, alpha=32),
-    collab=CollabConfig(dim=64),
+    mf=MFConfig(dim=64),
     tuning=TuningConfig(loop=_QWEN_LOOP),
     alignment=AlignmentConfig(hidden=512),
     injection=InjectionConfig(loop=_loop(_QWEN_LOOP, learning_rate=5e-4)),
@@ -77,7 +77,7 @@ _PAPER = Preset(
     backbone=BackboneConfig(name="Qwen/Qwen2-7B", quantisation="nf4", gradient_checkpointing=True, template="chat"),
     prompt=PromptConfig(template="paper"),
     lora=LoraConfig(r=64, alpha=16, dropout=0.05),
-    collab=CollabConfig(dim=256, biases=False, loop=_loop(CollabConfig().loop, epochs=3000, patience=50)),
+    mf=MFConfig(dim=256, biases=False, loop=_loop(MFConfig().loop, epochs=3000, patience=50)),
     tuning=TuningConfig(loop=LoopConfig(learning_rate=8e-5, batch_size=128, epochs=1, warmup=0.01)),
     alignment=AlignmentConfig(weight=1.0, hidden=1024, loop=_loop(AlignmentConfig().loop, epochs=3000, patience=50)),
     injection=InjectionConfig(
@@ -107,11 +107,9 @@ def preset(name: str, **changes: Any) -> Preset:
 
 def faster(cfg: Preset, name: str) -> Preset:
     """The same code in seconds, for checks of the code; its numbers mean nothing."""
-    cuts = {
-        part: {"loop__epochs": 6} for part in ("collab", "plain", "lightgcn", "sasrec", "din", "codes", "alignment")
-    }
+    cuts = {part: {"loop__epochs": 6} for part in ("mf", "mf_plain", "lightgcn", "sasrec", "din", "codes", "alignment")}
     cuts |= {part: {"loop": LoopConfig(rows=640, batch_size=64, evaluations=1)} for part in ("tuning", "injection")}
-    cuts["collab"] |= {"dim": 8}
+    cuts["mf"] |= {"dim": 8}
     cuts["alignment"] |= {"hidden": 32}
     cuts["prompt"] = {"history": 2}
     if cfg.backbone.pretraining is not None:

@@ -94,7 +94,7 @@ CF_LOOP = LoopConfig(
 
 
 @dataclass(frozen=True)
-class CollabConfig:
+class MFConfig:
     """Matrix factorisation."""
 
     dim: int = 32
@@ -196,8 +196,8 @@ class Preset:
     backbone: BackboneConfig = BackboneConfig()
     prompt: PromptConfig = PromptConfig()
     lora: LoraConfig = LoraConfig()
-    collab: CollabConfig = CollabConfig()
-    plain: CollabConfig = CollabConfig(biases=False)  # matrix factorisation as the papers of this family train it
+    mf: MFConfig = MFConfig()
+    mf_plain: MFConfig = MFConfig(biases=False)  # matrix factorisation as the papers of this family train it
     lightgcn: LightGCNConfig = LightGCNConfig()
     sasrec: SASRecConfig = SASRecConfig()
     din: DINConfig = DINConfig()

@@ -14,6 +14,7 @@ from .collm import load_collm
 from .errors import DataError, UnsafePickleError
 from .interactions import SPLITS, Interactions
 from .movielens import load_ml1m
+from .profiles import Profiles, Ranker
 from .reports import cold, leak_report, statistics, warm, warmth
 from .tiny import load_tiny
 
@@ -23,6 +24,8 @@ __all__ = [
     "SPLITS",
     "DataError",
     "Interactions",
+    "Profiles",
+    "Ranker",
     "UnsafePickleError",
     "cold",
     "from_frames",

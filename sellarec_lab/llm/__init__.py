@@ -1,15 +1,7 @@
 """The language model: backbone, 4-bit, LoRA, soft tokens in, scores out. The only room that knows transformers."""
 
 from sellarec_lab.llm import _quiet  # noqa: F401
-from sellarec_lab.llm.adapter import (
-    AnswerLoss,
-    adapter_parameters,
-    attach,
-    load_adapter,
-    pairwise_loss,
-    save_adapter,
-    set_trainable,
-)
+from sellarec_lab.llm.adapter import adapter_parameters, attach, load_adapter, save_adapter, set_trainable
 from sellarec_lab.llm.attention import last_attention
 from sellarec_lab.llm.backbone import (
     LanguageModel,
@@ -20,22 +12,19 @@ from sellarec_lab.llm.backbone import (
     quantised_layers,
 )
 from sellarec_lab.llm.corpus import CatalogueCorpus
-from sellarec_lab.llm.encode import Batch, Encoded, Encoder
+from sellarec_lab.llm.encode import Batch, Encoded, Encoder, Slots
+from sellarec_lab.llm.examples import EncodedRows, Examples, by_length, grouped_rows, shuffled_rows
+from sellarec_lab.llm.finetune import finetune
+from sellarec_lab.llm.losses import AnswerLoss, Loss, Objective, PairLoss, TextLoss, pairwise_loss
 from sellarec_lab.llm.minilm import new_model, pretrain, train_tokenizer
-from sellarec_lab.llm.score import (
-    SoftTokens,
-    grouped_batches,
-    last_hidden,
-    score,
-    score_shared,
-    shuffled_batches,
-    splice,
-)
+from sellarec_lab.llm.score import SoftTokens, alike, last_hidden, score, score_shared, splice
+from sellarec_lab.llm.stored import inputs, pretraining, ready, stored
 
 __all__ = [
-    "AnswerLoss", "Batch", "CatalogueCorpus", "Encoded", "Encoder", "LanguageModel", "SoftTokens",
-    "adapter_parameters", "attach", "describe", "embedded_folder", "estimate_memory", "grouped_batches",
-    "last_attention", "last_hidden", "load", "load_adapter", "new_model", "pairwise_loss", "pretrain",
-    "quantised_layers", "save_adapter", "score", "score_shared", "set_trainable", "shuffled_batches", "splice",
-    "train_tokenizer",
+    "AnswerLoss", "Batch", "CatalogueCorpus", "Encoded", "EncodedRows", "Encoder", "Examples", "LanguageModel", "Loss",
+    "Objective", "PairLoss", "Slots", "SoftTokens", "TextLoss", "adapter_parameters", "alike", "attach", "by_length",
+    "describe", "embedded_folder", "estimate_memory", "finetune", "grouped_rows", "inputs", "last_attention",
+    "last_hidden", "load", "load_adapter", "new_model", "pairwise_loss", "pretrain", "pretraining",
+    "quantised_layers", "ready", "save_adapter", "score", "score_shared", "set_trainable", "shuffled_rows", "splice",
+    "stored", "train_tokenizer",
 ]  # fmt: skip

@@ -106,18 +106,14 @@ def _available(on: str) -> float:
     return (torch.cuda.mem_get_info()[0] if on == "cuda" else psutil.virtual_memory().available) / 2**30
 
 
-def load(config: BackboneConfig, folder: Path | None = None) -> LanguageModel:
-    """Load the backbone that ``config`` names.
-
-    Args:
-        config: name, revision, quantisation, dtype, template.
-        folder: where the model lies, for "catalogue" (pre-trained on the data set's own text).
+def load(config: BackboneConfig) -> LanguageModel:
+    """Load the backbone that ``config`` names (for "catalogue", pre-trained on the data set's own text: `stored`).
 
     Raises:
         MemoryError: the weights will not fit; says how much is missing.
         OSError: neither a folder nor a hub id that can be read.
     """
-    source = str(folder or (embedded_folder() if config.name == "embedded" else config.name))
+    source = str(embedded_folder() if config.name == "embedded" else config.name)
     on = runtime.device().value
     dtype, quantisation = runtime.dtype(config.dtype, on), runtime.quantisation(config.quantisation, on)
     hf = AutoConfig.from_pretrained(source, revision=config.revision)

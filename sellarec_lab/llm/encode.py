@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import numpy as np
 import torch
 
-from sellarec_lab.prompts import KINDS, SHOWN, Prompt, Slot, Text
+from sellarec_lab.prompts import KINDS, Prompt, Slot, Text
 
 _MARK = "\ue000"  # private-use character that stands for a soft token while a chat template is rendered
 
 
 class Encoded(NamedTuple):
     """One prompt as tokens. ``slots`` are (position, `Slot`); ``spans`` are (first, last + 1) token positions of each
-    of the prompt's segments, in their order."""
+    of the prompt's segments, in their order; the last ``target`` tokens are an answer that follows the prompt."""
 
     ids: list[int]
     slots: list[tuple[int, Slot]]
-    spans: list[tuple[int, int]]
+    spans: Sequence[tuple[int, int]] = ()
+    target: int = 0
 
 
 class _Cut(NamedTuple):
@@ -31,28 +32,36 @@ class _Cut(NamedTuple):
     slots: list[Slot]
 
 
-@dataclass
+class Slots(NamedTuple):
+    """All soft tokens of one kind in a batch: ``row``, ``column`` and ``id`` [S], and ``bag`` [S, H], the items that a
+    token averages (0 where there are fewer)."""
+
+    row: torch.Tensor
+    column: torch.Tensor
+    id: torch.Tensor
+    bag: torch.Tensor
+
+
+@dataclass(frozen=True)
 class Batch:
     """Prompts padded on the right to the longest among them.
 
-    ``ids`` [B, L], ``mask`` [B, L], ``last`` [B] (position that predicts the answer), and for the S soft tokens in
-    the batch ``row``, ``column``, ``kind`` (index into `prompts.KINDS`), ``id``, all [S], and ``bag`` [S, H] (the items
-    that a taste token averages, 0 where there are fewer); ``labels`` [B] float, ``group`` [B] (whose row it is).
+    ``ids`` [B, L], ``mask`` [B, L], ``last`` [B] (position that predicts the answer, or the target's first token),
+    ``end`` [B] (the row's last token), ``labels`` [B] float, ``group`` [B] (whose row it is), ``slots`` by kind.
     """
 
     ids: torch.Tensor
     mask: torch.Tensor
     last: torch.Tensor
-    row: torch.Tensor
-    column: torch.Tensor
-    kind: torch.Tensor
-    id: torch.Tensor
-    bag: torch.Tensor
+    end: torch.Tensor
     labels: torch.Tensor
     group: torch.Tensor
+    slots: dict[str, Slots] = field(default_factory=dict)
 
     def to(self, device: torch.device) -> Batch:
-        return Batch(**{name: value.to(device) for name, value in self.__dict__.items()})
+        moved = {name: value.to(device) for name, value in self.__dict__.items() if name != "slots"}
+        slots = {kind: Slots(*(part.to(device) for part in slots)) for kind, slots in self.slots.items()}
+        return replace(self, **moved, slots=slots)
 
 
 class Encoder:
@@ -61,7 +70,8 @@ class Encoder:
     def __init__(self, tokenizer, template: str):
         self.tokenizer, self.template = tokenizer, template
         self.pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
-        self._specials = sorted(set(tokenizer.all_special_tokens), key=len, reverse=True)
+        declared = {*tokenizer.all_special_tokens, *tokenizer.get_added_vocab()}
+        self._specials = sorted(declared, key=len, reverse=True)
 
     def _frame(self, prompt: Prompt) -> tuple[str, str]:
         """What stands before and after the user's turn."""
@@ -77,7 +87,7 @@ class Encoder:
         return before, after
 
     def _harmless(self, text: str) -> str:
-        """Content that spells a special token is broken up: a title must stay text."""
+        """Content that spells a special token, or one that a system has added, is broken up: a title stays text."""
         for special in self._specials:
             if special in text:
                 text = text.replace(special, special[0] + "\u200b" + special[1:])
@@ -90,16 +100,24 @@ class Encoder:
         """One prompt, with the token span of every segment."""
         return self.encode_many([prompt], spans=True)[0]
 
-    def encode_many(self, prompts: Sequence[Prompt], spans: bool = False) -> list[Encoded]:
-        """Many prompts with one call of the tokenizer.
+    def encode_many(
+        self, prompts: Sequence[Prompt], spans: bool = False, targets: Sequence[str] | None = None
+    ) -> list[Encoded]:
+        """Many prompts with one call of the tokenizer; with ``targets``, each followed by its own and the end token.
 
         The text between two soft tokens is tokenised in one piece, so word boundaries are those of plain text.
         """
+        if not prompts:
+            return []
         cut = [self._cut(prompt) for prompt in prompts]
         distinct = list(dict.fromkeys(run for c in cut for run in c.runs))
         coded = self.tokenizer(distinct, add_special_tokens=False, return_offsets_mapping=spans)
         place = {run: i for i, run in enumerate(distinct)}
-        return [self._assemble(c, coded, place, spans) for c in cut]
+        encoded = [self._assemble(c, coded, place, spans) for c in cut]
+        if targets is None:
+            return encoded
+        tails = [[*self._tokens(text), self.tokenizer.eos_token_id] for text in targets]
+        return [e._replace(ids=e.ids + tail, target=len(tail)) for e, tail in zip(encoded, tails, strict=True)]
 
     def _cut(self, prompt: Prompt) -> _Cut:
         before, after = self._frame(prompt)
@@ -111,7 +129,7 @@ class Encoder:
                 runs.append("")
             else:
                 start = len(runs[-1])
-                runs[-1] += self._harmless(segment.text)
+                runs[-1] += segment.text if segment.role == "token" else self._harmless(segment.text)
                 pieces.append((len(runs) - 1, start, len(runs[-1])))
         runs[-1] += after
         return _Cut(runs, pieces, slots)
@@ -126,7 +144,7 @@ class Encoder:
                 positions.append((len(ids), cut.slots[i]))
                 ids.append(self.pad)  # its embedding is replaced, the id is never read
         if not spans:
-            return Encoded(ids, positions, [])
+            return Encoded(ids, positions)
         offsets = [
             [(start + j, a, b) for j, (a, b) in enumerate(coded["offset_mapping"][place[run]])]
             for start, run in zip(starts, cut.runs, strict=True)
@@ -164,21 +182,31 @@ class Encoder:
         ids = np.full((len(encoded), width), self.pad, dtype=np.int64)
         filled = np.arange(width)[None, :] < lengths[:, None]
         ids[filled] = np.concatenate([e.ids for e in encoded])
-        slots = [(r, c, KINDS.index(s.kind), s.id) for r, e in enumerate(encoded) for c, s in e.slots]
-        row, column, kind, id_ = torch.tensor(slots, dtype=torch.long).reshape(-1, 4).T
-        none = np.zeros(len(encoded), dtype=np.int64)
+        none, end = np.zeros(len(encoded), dtype=np.int64), torch.from_numpy(lengths - 1)
         return Batch(
-            torch.from_numpy(ids), torch.from_numpy(filled.astype(np.int64)), torch.from_numpy(lengths - 1),
-            row, column, kind, id_, _bags([s.items for e in encoded for _, s in e.slots]),
-            torch.tensor(none if labels is None else labels).float(), torch.tensor(none if groups is None else groups),
+            torch.from_numpy(ids), torch.from_numpy(filled.astype(np.int64)),
+            end - torch.tensor([e.target for e in encoded]), end,
+            torch.as_tensor(none if labels is None else labels).float(),
+            torch.as_tensor(none if groups is None else groups), _by_kind(encoded),
         )  # fmt: skip
 
     def shown(self, encoded: Encoded) -> list[str]:
         """Each token as text, soft tokens by name: what the model got, position by position."""
         words = [self.tokenizer.decode([i]) for i in encoded.ids]
         for position, slot in encoded.slots:
-            words[position] = SHOWN[slot.kind]
+            words[position] = KINDS[slot.kind].shown
         return words
+
+
+def _by_kind(encoded: Sequence[Encoded]) -> dict[str, Slots]:
+    found: dict[str, list[tuple[int, int, Slot]]] = {}
+    for row, e in enumerate(encoded):
+        for column, slot in e.slots:
+            found.setdefault(slot.kind, []).append((row, column, slot))
+    return {
+        kind: Slots(*torch.tensor([(r, c, s.id) for r, c, s in many]).T, _bags([s.items for _, _, s in many]))
+        for kind, many in found.items()
+    }
 
 
 def _bags(items: list[tuple[int, ...]]) -> torch.Tensor:

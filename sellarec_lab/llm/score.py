@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import copy
+import itertools
 from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
-import pandas as pd
 import torch
 from tqdm.auto import tqdm
 
 from sellarec_lab.llm.backbone import LanguageModel
 from sellarec_lab.llm.encode import Batch, Encoded, Encoder
+from sellarec_lab.llm.examples import EncodedRows, by_length
+from sellarec_lab.prompts import Prompt
 
-# (kind [S], id [S], bag [S, H]) -> vectors [S, width]
-SoftTokens = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
+# (kind, id [S], bag [S, H]) -> vectors [S, width]
+SoftTokens = Callable[[str, torch.Tensor, torch.Tensor], torch.Tensor]
 
 
 def splice(lm: LanguageModel, batch: Batch, soft: SoftTokens | None) -> torch.Tensor:
@@ -24,14 +26,15 @@ def splice(lm: LanguageModel, batch: Batch, soft: SoftTokens | None) -> torch.Te
         ValueError: the batch has slots and there is nothing to fill them with, or vectors of another width.
     """
     embeddings = lm.embed(batch.ids)
-    if not len(batch.row):
-        return embeddings
-    if soft is None:
-        raise ValueError(f"the prompts hold {len(batch.row)} soft tokens, but no projector was given to fill them")
-    vectors = soft(batch.kind, batch.id, batch.bag)
-    if vectors.shape != (len(batch.row), lm.width):
-        raise ValueError(f"soft tokens have shape {tuple(vectors.shape)}, the batch needs {(len(batch.row), lm.width)}")
-    return embeddings.index_put((batch.row, batch.column), vectors.to(embeddings.dtype))
+    if batch.slots and soft is None:
+        raise ValueError(f"the prompts hold soft tokens ({', '.join(batch.slots)}), but no projector to fill them")
+    for kind, slots in batch.slots.items():
+        vectors = soft(kind, slots.id, slots.bag)
+        if vectors.shape != (len(slots.id), lm.width):
+            wanted = (len(slots.id), lm.width)
+            raise ValueError(f"{kind} tokens have shape {tuple(vectors.shape)}, the batch needs {wanted}")
+        embeddings = embeddings.index_put((slots.row, slots.column), vectors.to(embeddings.dtype))
+    return embeddings
 
 
 def last_hidden(lm: LanguageModel, batch: Batch, soft: SoftTokens | None) -> torch.Tensor:
@@ -40,48 +43,11 @@ def last_hidden(lm: LanguageModel, batch: Batch, soft: SoftTokens | None) -> tor
     return hidden[torch.arange(len(hidden), device=hidden.device), batch.last]
 
 
-def by_length(encoded: Sequence[Encoded], batch_size: int) -> list[np.ndarray]:
-    """Row numbers in batches of similar length, longest first, so that little is padded."""
-    order = np.argsort([-len(e.ids) for e in encoded], kind="stable")
-    return [order[i : i + batch_size] for i in range(0, len(order), batch_size)]
-
-
-def shuffled_batches(
-    encoded: Sequence[Encoded], batch_size: int, seed: int, epoch: int, rows: int | None = None
-) -> list[np.ndarray]:
-    """Random batches of similar length: rows are shuffled (and cut to ``rows``), sorted within windows of 32 batches,
-    and the batches shuffled."""
-    rng = np.random.default_rng([seed, epoch])
-    order = rng.permutation(len(encoded))[:rows]
-    lengths = np.array([len(e.ids) for e in encoded])
-    window = batch_size * 32
-    batches = []
-    for start in range(0, len(order), window):
-        near = order[start : start + window]
-        near = near[np.argsort(lengths[near], kind="stable")]
-        batches += [near[i : i + batch_size] for i in range(0, len(near), batch_size)]
-    return [batches[i] for i in rng.permutation(len(batches))]
-
-
-def grouped_batches(
-    encoded: Sequence[Encoded], users: Sequence[int], batch_size: int, seed: int, epoch: int, rows: int | None = None
-) -> list[np.ndarray]:
-    """Random batches in which a user's rows come in groups of up to eight, so that pairs within a user are there."""
-    rng = np.random.default_rng([seed, epoch])
-    order = rng.permutation(len(encoded))[:rows]
-    table = pd.DataFrame({"row": order, "user": np.asarray(users)[order]})
-    group = table.groupby("user").cumcount() // 8
-    chunk = table["user"].astype(str) + "/" + group.astype(str)
-    place = chunk.map(dict(zip(chunk.unique(), rng.permutation(chunk.nunique()))))
-    order = table["row"].to_numpy()[np.argsort(place, kind="stable")]
-    return [order[i : i + batch_size] for i in range(0, len(order), batch_size)]
-
-
 @torch.no_grad()
 def score(
     lm: LanguageModel,
     encoder: Encoder,
-    encoded: Sequence[Encoded],
+    prompts: Sequence[Prompt],
     answers: tuple[int, int],
     soft: SoftTokens | None = None,
     batch_size: int = 256,
@@ -92,9 +58,9 @@ def score(
         FloatingPointError: a score is not finite.
     """
     lm.model.eval()
-    out = np.empty(len(encoded), dtype=np.float32)
-    for rows in _watched(by_length(encoded, batch_size)):
-        batch = encoder.collate([encoded[i] for i in rows]).to(lm.device)
+    encoded, out = EncodedRows(encoder, prompts), np.empty(len(prompts), dtype=np.float32)
+    for rows in _watched(by_length(encoded.lengths(), batch_size)):
+        batch = encoder.collate(encoded[rows]).to(lm.device)
         out[rows] = _difference(lm, last_hidden(lm, batch, soft), answers)
     return _finite(out)
 
@@ -103,12 +69,12 @@ def score(
 def score_shared(
     lm: LanguageModel,
     encoder: Encoder,
-    encoded: Sequence[Encoded],
+    prompts: Sequence[Prompt],
     answers: tuple[int, int],
     soft: SoftTokens | None = None,
     batch_size: int = 256,
 ) -> np.ndarray:
-    """Scores of prompts that begin alike (one user, many candidates): the shared beginning runs once.
+    """Scores of prompts that begin alike (one user, many candidates): a beginning that many share runs once for them.
 
     Equal to `score` up to rounding. Soft tokens may stand in the shared part (the user's) and in the rest.
 
@@ -116,24 +82,30 @@ def score_shared(
         FloatingPointError: a score is not finite.
     """
     lm.model.eval()
-    shared = _shared_length(encoded)
-    if shared < 2:
-        return score(lm, encoder, encoded, answers, soft, batch_size)
-    device = lm.device
-    head = encoder.collate([_cut(encoded[0], 0, shared)]).to(device)
-    first = lm.base.base_model(inputs_embeds=splice(lm, head, soft), attention_mask=head.mask, use_cache=True)
-    tails = [_cut(e, shared, len(e.ids)) for e in encoded]
-    out = np.empty(len(encoded), dtype=np.float32)
-    for rows in _watched(by_length(tails, batch_size)):
-        batch = encoder.collate([tails[i] for i in rows]).to(device)
-        cache = copy.deepcopy(first.past_key_values)  # a forward appends to its cache
-        cache.batch_repeat_interleave(len(rows))
-        ones = torch.ones(len(rows), shared, dtype=batch.mask.dtype, device=device)
-        hidden = lm.hidden(
-            splice(lm, batch, soft), torch.cat([ones, batch.mask], dim=1), past_key_values=cache, use_cache=True
-        )
-        out[rows] = _difference(lm, hidden[torch.arange(len(rows), device=device), batch.last], answers)
+    encoded, out = encoder.encode_many(prompts), np.empty(len(prompts), dtype=np.float32)
+    alone = []
+    for rows, shared in alike(encoded):
+        if shared < 2 or len(rows) < 2:
+            alone += rows.tolist()
+            continue
+        head = encoder.collate([_cut(encoded[rows[0]], 0, shared)]).to(lm.device)
+        first = lm.base.base_model(inputs_embeds=splice(lm, head, soft), attention_mask=head.mask, use_cache=True)
+        for some in _watched([rows[part] for part in by_length([len(encoded[i].ids) for i in rows], batch_size)]):
+            tails = encoder.collate([_cut(encoded[i], shared, len(encoded[i].ids)) for i in some]).to(lm.device)
+            out[some] = _difference(lm, _continued(lm, first.past_key_values, tails, shared, soft), answers)
+    for rows in by_length([len(encoded[i].ids) for i in alone], batch_size):
+        batch = encoder.collate([encoded[alone[i]] for i in rows]).to(lm.device)
+        out[[alone[i] for i in rows]] = _difference(lm, last_hidden(lm, batch, soft), answers)
     return _finite(out)
+
+
+def _continued(lm: LanguageModel, kept, tails: Batch, shared: int, soft: SoftTokens | None) -> torch.Tensor:
+    """Hidden state at the last position [B, width] of rows whose first ``shared`` positions are in the cache."""
+    cache = copy.deepcopy(kept)  # a forward appends to its cache
+    cache.batch_repeat_interleave(len(tails.ids))
+    mask = torch.cat([tails.mask.new_ones(len(tails.ids), shared), tails.mask], dim=1)
+    hidden = lm.hidden(splice(lm, tails, soft), mask, past_key_values=cache, use_cache=True)
+    return hidden[torch.arange(len(hidden), device=hidden.device), tails.last]
 
 
 def _watched(batches: list[np.ndarray]) -> Iterable[np.ndarray]:
@@ -153,18 +125,33 @@ def _difference(lm: LanguageModel, hidden: torch.Tensor, answers: tuple[int, int
     return (both[:, 0] - both[:, 1]).cpu().numpy()
 
 
-def _shared_length(encoded: Sequence[Encoded]) -> int:
-    """Length of the longest beginning that all rows share; at least one token of every row stays outside."""
-    first = encoded[0]
-    slots = [dict(e.slots) for e in encoded]
-    length = min(len(e.ids) for e in encoded) - 1
-    for position in range(length):
-        token, slot = first.ids[position], slots[0].get(position)
-        if any(e.ids[position] != token or s.get(position) != slot for e, s in zip(encoded, slots, strict=True)):
-            return position
-    return length
+def alike(encoded: Sequence[Encoded]) -> list[tuple[np.ndarray, int]]:
+    """Groups of rows that share at least half of their beginnings: row numbers, and how many positions are shared.
+
+    A row that differs early stands apart and costs the others nothing. At least one position of every row is left
+    outside of what is shared.
+    """
+    table = _comparable(encoded)
+    order = np.lexsort(table.T[::-1])
+    lengths = np.array([len(encoded[i].ids) for i in order])
+    same = np.cumprod(table[order][1:] == table[order][:-1], axis=1).sum(1)  # with the row before, [n - 1]
+    same = np.minimum(same, np.minimum(lengths[1:], lengths[:-1]) - 1)
+    starts = np.concatenate([[0], 1 + np.flatnonzero(2 * same < lengths[1:]), [len(order)]])
+    groups = [(a, b) for a, b in itertools.pairwise(starts) if a < b]
+    return [(order[a:b], int(same[a : b - 1].min(initial=lengths[a] - 1))) for a, b in groups]
+
+
+def _comparable(encoded: Sequence[Encoded]) -> np.ndarray:
+    """Token ids [n, longest], a number of its own below zero for each soft token, and -1 where a row has ended."""
+    names: dict = {}
+    table = np.full((len(encoded), max(len(e.ids) for e in encoded)), -1)
+    for row, e in enumerate(encoded):
+        table[row, : len(e.ids)] = e.ids
+        for position, slot in e.slots:
+            table[row, position] = names.setdefault(slot, -2 - len(names))
+    return table
 
 
 def _cut(encoded: Encoded, start: int, end: int) -> Encoded:
     slots = [(p - start, s) for p, s in encoded.slots if start <= p < end]
-    return Encoded(encoded.ids[start:end], slots, [])
+    return Encoded(encoded.ids[start:end], slots)

@@ -31,6 +31,12 @@ def auc(labels: ArrayLike, scores: ArrayLike) -> float:
     return float((rank_sum - positives * (positives + 1) / 2) / (positives * negatives))
 
 
+def quality(predicted: pd.DataFrame) -> dict[str, float]:
+    """AUC and UAUC of a frame with ``user_id, label, score``."""
+    users, labels, scores = (predicted[column] for column in ("user_id", "label", "score"))
+    return {"auc": auc(labels, scores), "uauc": uauc(users, labels, scores)}
+
+
 def user_auc(user_ids: ArrayLike, labels: ArrayLike, scores: ArrayLike) -> pd.DataFrame:
     """AUC of every user who has both classes: DataFrame indexed by user_id with auc, rows, positives."""
     labels, scores = checked(labels, scores)

@@ -1,6 +1,6 @@
 """Where and how things run, decided once and said aloud; random draws; files; and stages, whose results are kept."""
 
-from sellarec_lab.runtime.code import code_digest
+from sellarec_lab.runtime.code import code_digest, function_digest
 from sellarec_lab.runtime.decisions import (
     LIBRARIES,
     Decision,
@@ -17,7 +17,9 @@ from sellarec_lab.runtime.files import (
     artifacts_folder,
     digest,
     file_digest,
+    load_frame,
     load_tensors,
+    save_frame,
     save_tensors,
     tensor_digest,
     write_text,
@@ -27,6 +29,7 @@ from sellarec_lab.runtime.stage import PeakMemory, Stage, costs, stage, together
 
 __all__ = [
     "LIBRARIES", "Decision", "PeakMemory", "Stage", "agree", "artifacts_folder", "code_digest", "commit", "costs",
-    "describe", "device", "digest", "dtype", "file_digest", "is_main", "load_tensors", "quantisation", "save_tensors",
-    "seed_everything", "seeded", "stage", "tensor_digest", "together", "versions", "wait", "workers", "write_text",
+    "describe", "device", "digest", "dtype", "file_digest", "function_digest", "is_main", "load_frame",
+    "load_tensors", "quantisation", "save_frame", "save_tensors", "seed_everything", "seeded", "stage",
+    "tensor_digest", "together", "versions", "wait", "workers", "write_text",
 ]  # fmt: skip

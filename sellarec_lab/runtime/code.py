@@ -11,7 +11,10 @@ import ast
 import functools
 import hashlib
 import importlib.util
+import inspect
 import sys
+import textwrap
+from collections.abc import Callable
 from pathlib import Path
 
 PACKAGE = __name__.partition(".")[0]
@@ -76,6 +79,15 @@ def _imports(name: str, source: str) -> list[str]:
                 base = importlib.util.resolve_name("." * node.level + base, package)
             found += [base, *(f"{base}.{alias.name}" for alias in node.names)]
     return [n for n in found if n.startswith(f"{PACKAGE}.") and _exists(n)]
+
+
+def function_digest(function: Callable) -> str:
+    """A short hash of one function's syntax tree, or of its instructions where it has no source."""
+    try:
+        text = ast.dump(_plain(ast.parse(textwrap.dedent(inspect.getsource(function)))))
+    except (OSError, TypeError, SyntaxError):
+        text = repr((function.__code__.co_code, function.__code__.co_names, function.__code__.co_consts))
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 @functools.cache

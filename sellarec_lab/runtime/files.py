@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
@@ -42,6 +43,21 @@ def load_tensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
         note = json.loads((file.metadata() or {}).get("note", "{}"))
     return tensors, note
+
+
+def save_frame(path: Path, frame: pd.DataFrame) -> None:
+    """Write a frame, without its index, as one safetensors file: numbers as tensors, other columns in the note."""
+    plain = [c for c in frame if frame[c].dtype.kind in "biuf"]
+    tensors = {c: torch.from_numpy(frame[c].to_numpy(copy=True)) for c in plain}
+    rest = {c: frame[c].tolist() for c in frame if c not in plain}
+    save_tensors(path, tensors, {"columns": list(frame.columns), "rest": rest})
+
+
+def load_frame(path: Path) -> pd.DataFrame:
+    """Read what `save_frame` wrote."""
+    tensors, note = load_tensors(path)
+    columns = {name: tensor.numpy() for name, tensor in tensors.items()} | note["rest"]
+    return pd.DataFrame(columns, columns=note["columns"])
 
 
 def digest(value: Any) -> str:

@@ -1,8 +1,8 @@
 """A stage is a value: what goes in, how its result is made, and how it is read.
 
-Its key follows from its name, its inputs, the code that makes it and the keys of the stages it rests on; the result lies
-at ``<artifacts>/<preset>/<name>/<key>/``. So changed settings, data or code lead to another folder, and nothing stale
-is ever read. Who makes a stage claims it first: two processes never make the same one, a killed run leaves its
+Its key follows from its name, its inputs, the code that makes it and the keys of the stages it rests on; the result
+lies at ``<artifacts>/<preset>/<name>/<key>/``. So changed settings, data or code lead to another folder, and nothing
+stale is ever read. Who makes a stage claims it first: two processes never make the same one, a killed run leaves its
 checkpoint there for the next, and the manifest is written last.
 
 Kept libraries were looked at first. joblib.Memory keys a function by its own source and its arguments, not by what it
@@ -27,7 +27,7 @@ import psutil
 from filelock import FileLock
 
 from sellarec_lab.config import Preset
-from sellarec_lab.runtime.code import code_digest
+from sellarec_lab.runtime.code import code_digest, function_digest
 from sellarec_lab.runtime.decisions import commit, versions
 from sellarec_lab.runtime.files import artifacts_folder, digest, write_text
 from sellarec_lab.runtime.processes import agree, is_main, wait
@@ -44,8 +44,8 @@ class Stage:
             are finished by then.
         read: what the result is for those who use it.
         upstream: the stages that it rests on.
-        code: modules that decide the result, with all they import from this package (see `code_digest`); by default
-            the one that ``make`` is from.
+        code: modules that decide the result beside ``make`` itself, with all they import from this package (see
+            `code_digest`).
         place: folder of all artifacts, and the preset's name.
         facts: told in the manifest, but no part of the key.
     """
@@ -62,8 +62,8 @@ class Stage:
     @functools.cached_property
     def key(self) -> str:
         """A hash of all that decides the result."""
-        code = code_digest(self.code or (self.make.__module__,))
-        rests = {stage.name: stage.key for stage in self.upstream}
+        code = [function_digest(self.make), code_digest(self.code)]
+        rests = [[stage.name, stage.key] for stage in self.upstream]
         return digest({"stage": self.name, "code": code, "upstream": rests, **self.inputs})
 
     @functools.cached_property
@@ -120,7 +120,7 @@ class Stage:
             facts = self.make(self) or {}
         record = {
             "stage": self.name, "key": self.key, "preset": self.place[1], **self.facts, "inputs": self.inputs,
-            "upstream": {stage.name: stage.key for stage in self.upstream}, "libraries": versions(),
+            "upstream": [[stage.name, stage.key] for stage in self.upstream], "libraries": versions(),
             "commit": commit(), "seconds": round(time.perf_counter() - started, 1),
             "peak_gb": round(memory.peak, 2), **facts,
         }  # fmt: skip

@@ -61,7 +61,7 @@ class Explanation:
     answers: tuple[AnswerToken, ...] = ()
 
     def _repr_html_(self) -> str:
-        left_out = [(prompts.SHOWN[kind], value) for kind, value in self.without.items()]
+        left_out = [(prompts.KINDS[kind].shown, value) for kind, value in self.without.items()]
         left_out += [(title.title, title.score) for title in self.without_titles]
         rows = "".join(f"<tr><td>without {html.escape(n)}</td><td>{v:+.3f}</td></tr>" for n, v in left_out)
         table = f"<table><tr><td>score</td><td>{self.score:+.3f}</td></tr>{rows}</table>"
@@ -98,6 +98,6 @@ def positions_of(encoded: Encoded) -> dict[str, tuple[int, ...]]:
 def spans_of(prompt: Prompt, encoded: Encoded) -> list[Span]:
     """Every segment with the tokens that it became; ``encoded`` must come from `Encoder.encode`, which knows them."""
     return [
-        Span(prompts.SHOWN[s.kind], s.kind, *span) if isinstance(s, Slot) else Span(s.text, s.role, *span)
+        Span(prompts.KINDS[s.kind].shown, s.kind, *span) if isinstance(s, Slot) else Span(s.text, s.role, *span)
         for s, span in zip(prompt.segments, encoded.spans, strict=True)
     ]

@@ -7,11 +7,17 @@ between two rows of a table is the difference between two recipes.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from sellarec_lab import config
 from sellarec_lab.config import Preset
+from sellarec_lab.projector import FILLERS
+from sellarec_lab.prompts import KINDS
+
+PARTS = ("projector", "tables", "semantics", "lora")  # what stage 3 can train
+GROUPS = ("paper", "ablation", "beyond")
 
 
 @dataclass(frozen=True)
@@ -30,6 +36,9 @@ class Recipe:
         changes: settings of the preset that this method has otherwise, as (path, value); see `config.replace`.
         group: "paper" (a published method), "ablation" (SeLLa-Rec with one thing changed), "beyond" (not published).
         source: paper or reference, and how this recipe departs from it.
+
+    Raises:
+        ValueError: a combination that can't work, with the reason.
     """
 
     title: str
@@ -43,11 +52,53 @@ class Recipe:
     group: str = "paper"
     source: str = ""
 
+    def __post_init__(self):
+        _refuse(self.title, _problems(self))
+
     def applied(self, cfg: Preset) -> Preset:
         """The preset with this recipe's changes."""
         for path, value in self.changes:
             cfg = config.replace(cfg, path, value)
         return cfg
+
+    @property
+    def collaborative(self) -> bool:
+        """Its prompt has tokens of users or items, so it rests on item semantics and collaborative tables."""
+        return any(FILLERS[kind].map for kind in self.slots)
+
+    def machine(self) -> dict[str, Any]:
+        """What decides its weights beside the preset: not how it is called, nor what ``changes`` did to the preset."""
+        return {k: v for k, v in config.as_dict(self).items() if k not in ("title", "source", "group", "changes")}
+
+
+def _problems(recipe: Recipe) -> Iterator[str]:
+    """Why a recipe can't work, if so."""
+    fillers = [FILLERS[kind] for kind in recipe.slots if kind in FILLERS]
+    if unknown := [kind for kind in recipe.slots if kind not in KINDS or kind not in FILLERS]:
+        yield f"nothing fills a {unknown[0]!r} token; known kinds: {', '.join(FILLERS)}"
+    if len(set(recipe.slots)) < len(recipe.slots):
+        yield "a kind of soft token stands in slots twice; a prompt has one place for it"
+    if set(recipe.aligned) - {"tables", "head"} or recipe.aligned == ("head",):
+        yield "aligned takes 'tables' and 'head'; a head without the tables that it was trained on reads noise"
+    if recipe.semantic_map not in ("identity", "random"):
+        yield f"semantic_map is 'identity' or 'random', got {recipe.semantic_map!r}"
+    if set(recipe.frozen) - set(PARTS):
+        yield f"frozen names parts of stage 3: {', '.join(PARTS)}"
+    if any(filler.map for filler in fillers) and not recipe.tuned:
+        yield "tokens of users and items rest on semantics that stage 1's model tells; set tuned=True"
+    if recipe.aligned and not any(filler.map for filler in fillers):
+        yield "nothing in the prompt would use what stage 2b aligned; name tokens in slots or leave aligned empty"
+    if (recipe.slots or recipe.codes) and not recipe.tuned and "lora" not in recipe.frozen:
+        yield "stage 3 has no adapter to train without stage 1; put 'lora' into frozen"
+    if recipe.codes and not recipe.slots and "lora" in recipe.frozen:
+        yield "codes are words, so stage 3 would train nothing: leave 'lora' out of frozen"
+    if recipe.group not in GROUPS:
+        yield f"group is one of {', '.join(GROUPS)}, got {recipe.group!r}"
+
+
+def _refuse(title: str, problems: Iterator[str]) -> None:
+    if found := list(problems):
+        raise ValueError(f"recipe {title!r}: {'; '.join(found)}")
 
 
 SELLA = Recipe(
@@ -105,7 +156,7 @@ RECIPES = {
     ),
     "sella-frozen-tables": _ablation("frozen CF tables", frozen=("tables",)),
     "sella-frozen-lora": _ablation("frozen adapter", frozen=("lora",)),
-    "sella-no-bias": _ablation("CF without biases", changes=(("collab__biases", False),)),
+    "sella-no-bias": _ablation("CF without biases", changes=(("mf__biases", False),)),
     "sella-rince": _ablation("robust InfoNCE", changes=(("alignment__loss", "rince"),)),
     "sella-whole-loss": _ablation(
         "loss on the whole prompt", changes=(("tuning__loss_on", "prompt"), ("injection__loss_on", "prompt"))
@@ -131,3 +182,20 @@ def recipe(name: str) -> Recipe:
     if name not in RECIPES:
         raise ValueError(f"unknown recipe {name!r}; known recipes: {', '.join(RECIPES)}")
     return RECIPES[name]
+
+
+def from_json(raw: dict[str, Any]) -> Recipe:
+    """The recipe that a saved recommender was made by; also of the format that had one field for the head and the map
+    of `<Warm_ID>`."""
+    raw = {name: _tuples(value) for name, value in raw.items()}
+    if "warm_start" in raw:
+        warm, vectors = raw.pop("warm_start"), raw.pop("vectors")
+        aligned = ("tables", *(("head",) if warm else ())) if vectors == "aligned" else ()
+        raw |= {"aligned": aligned, "semantic_map": "identity" if warm else "random"}
+        raw.pop("rate", None)
+    return Recipe(**raw)
+
+
+def _tuples(value: Any) -> Any:
+    """json has lists only."""
+    return tuple(_tuples(v) for v in value) if isinstance(value, list) else value

@@ -1,0 +1,91 @@
+"""A method, and what it answers to a task's questions: a stage like any other, so nothing is answered twice."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from sellarec_lab import runtime
+from sellarec_lab.compare.tasks import RATING, Task
+from sellarec_lab.config import Preset
+from sellarec_lab.data import Interactions
+from sellarec_lab.runtime import Stage
+
+# (model, its stage, questions, answers) -> a frame with check, value, verdict
+Checks = Callable[[Any, Stage, pd.DataFrame, pd.DataFrame], pd.DataFrame]
+
+
+@dataclass(frozen=True)
+class Method:
+    """One row of the table.
+
+    Args:
+        title: name in tables.
+        group: "reference" (no learning, or the truth), "collaborative", "paper", "ablation", "beyond".
+        source: where it comes from and how ours departs.
+        stage: (preset, data) -> the stage whose value is a model, with the verbs that its tasks ask for; all that the
+            method rests on is below it.
+        tasks: names of the tasks that it can do.
+        checks: what its valid scores must pass before any score is believed.
+    """
+
+    title: str
+    group: str
+    source: str
+    stage: Callable[[Preset, Interactions], Stage]
+    tasks: tuple[str, ...] = ("rating", "next-item")
+    checks: Checks | None = None
+
+
+def outcome(cfg: Preset, data: Interactions, method: Method, task: Task = RATING, split: str = "test") -> Stage:
+    """A method's answers on a split, as a stage; its value is the frame with ``task.keeps``.
+
+    Raises:
+        ValueError: a method that can't do the task.
+    """
+    if task.name not in method.tasks:
+        raise ValueError(f"{method.title} has no answer to {task.name!r}; it can do: {', '.join(method.tasks)}")
+    below, judged = method.stage(cfg, data), method.checks is not None and (task.name, split) == ("rating", "valid")
+
+    def make(stage: Stage) -> dict:
+        asked = task.ask(data, split, **task.options)
+        model = _loaded(below)
+        answers = getattr(model, task.verb)(asked)
+        runtime.save_frame(stage.path("answers.safetensors"), answers[list(task.keeps)])
+        return {"sanity": _believed(method, model, below, asked, answers)} if judged else {}
+
+    first = () if method.checks is None or judged else (outcome(cfg, data, method, RATING, "valid"),)
+    inputs, code = {"split": split, **task.options}, (task.ask.__module__,)
+    return runtime.stage(cfg, data, task.name, inputs, make, _answers, below, *first, code=code)
+
+
+def _answers(stage: Stage) -> pd.DataFrame:
+    return runtime.load_frame(stage.path("answers.safetensors"))
+
+
+_LAST: dict[str, Any] = {}  # the model that answered last; one, since large ones fit once
+
+
+def _loaded(stage: Stage) -> Any:
+    """The model of a stage; kept until another one is asked, or `forget` is called."""
+    if stage.key not in _LAST:
+        forget()
+        _LAST[stage.key] = stage.value()
+    return _LAST[stage.key]
+
+
+def forget() -> None:
+    """Let the model go that answered last."""
+    _LAST.clear()
+
+
+def _believed(method: Method, model: Any, stage: Stage, asked: pd.DataFrame, answers: pd.DataFrame) -> list[dict]:
+    checks = method.checks(model, stage, asked, answers)
+    wrong = checks[checks["verdict"] != "ok"]
+    if len(wrong):
+        lines = "; ".join(f"{r.check}: {r.value} ({r.verdict})" for r in wrong.itertuples())
+        raise RuntimeError(f"{method.title} is not to be believed: {lines}")
+    return checks.to_dict("records")

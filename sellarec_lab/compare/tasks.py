@@ -1,0 +1,70 @@
+"""Tasks: what is asked, by which verb a model answers, and what is measured. Nothing here knows a model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from sellarec_lab.data import Interactions
+
+
+@dataclass(frozen=True)
+class Task:
+    """One kind of question.
+
+    Args:
+        name: "rating", "next-item", "link" ...
+        verb: the model's method that answers: "predict" (rows to `Predictions`) or "rank" (queries to `Ranks`).
+        ask: (data, split, **options) -> the rows or queries.
+        keeps: columns of the answer that are kept.
+        metrics: what is measured, by the names that `metrics.interval` knows.
+        options: plain data that decides the questions.
+    """
+
+    name: str
+    verb: str
+    ask: Callable[..., pd.DataFrame]
+    keeps: tuple[str, ...]
+    metrics: tuple[str, ...]
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+def likers(data: Interactions, split: str, users: int = 100, seed: int = 0) -> pd.DataFrame:
+    """Whom to rank for: a fixed sample of users who like something in the split, indexed by user_id.
+
+    ``history``: what they liked before it, oldest first. ``seen``: what they rated there, which is no candidate.
+    ``targets``: what they like in the split. Everything else in the catalogue counts as not relevant, liked or not:
+    the protocol knows no other answer.
+    """
+    before = pd.concat([data.train, data.valid] if split == "test" else [data.train]).sort_index()
+    rows = data.split(split)
+    likes = rows[rows["label"] == 1].groupby("user_id")["item_id"].agg(set)
+    chosen = np.sort(np.random.default_rng(seed).permutation(likes.index.to_numpy())[:users])
+    nothing = pd.Series([[] for _ in chosen], index=chosen, dtype=object)
+    liked = before[before["label"] == 1].groupby("user_id")["item_id"].agg(list)
+    seen = before.groupby("user_id")["item_id"].agg(list)
+    table = {"history": liked, "seen": seen}
+    table = {name: column.reindex(chosen).where(lambda c: c.notna(), nothing) for name, column in table.items()}
+    return pd.DataFrame(table | {"targets": likes.loc[chosen]})
+
+
+def rows(data: Interactions, split: str) -> pd.DataFrame:
+    """The rows of a split, to be judged one by one."""
+    return data.split(split)
+
+
+RATING = Task(
+    "rating", "predict", rows, ("user_id", "item_id", "label", "is_warm", "score"),
+    ("auc", "uauc"),
+)  # fmt: skip
+
+
+def next_item(users: int = 100) -> Task:
+    """The whole catalogue is ranked for so many users of a split."""
+    metrics = ("hr@5", "hr@10", "ndcg@5", "ndcg@10", "mrr")
+    keeps = ("query", "target", "rank", "candidates", "ties")
+    return Task("next-item", "rank", likers, keeps, metrics, {"users": users})

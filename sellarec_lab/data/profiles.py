@@ -1,0 +1,79 @@
+"""What is known of people and things at the end of the data, and the verbs of every model that can score candidates."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from tqdm.auto import tqdm
+
+from sellarec_lab import metrics
+
+from .interactions import Interactions
+
+
+@dataclass(frozen=True)
+class Profiles:
+    """Title and external id by item id (0 is padding: ""); liked and rated items by user id, in time order."""
+
+    titles: list[str]
+    external: list[str]
+    liked: dict[int, list[int]]
+    seen: dict[int, list[int]]
+
+    @classmethod
+    def of(cls, data: Interactions) -> Profiles:
+        """From all splits, since asking for a recommendation happens after the last row."""
+        rows = pd.concat([data.train, data.valid, data.test]).sort_index()
+        liked = rows[rows["label"] == 1].groupby("user_id")["item_id"].agg(list).to_dict()
+        seen = rows.groupby("user_id")["item_id"].agg(list).to_dict()
+        return cls(list(data.titles), ["", *data.items["external_id"].astype(str)], liked, seen)
+
+    @property
+    def n_items(self) -> int:
+        return len(self.titles) - 1
+
+
+class Ranker:
+    """``recommend`` and ``rank`` for whatever has ``profiles`` and can score a user's candidates."""
+
+    profiles: Profiles
+
+    def predict(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """The frame's rows (``user_id, item_id, history``) with a float ``score``."""
+        raise NotImplementedError
+
+    def score_items(self, user_id: int, items: Sequence[int], history: Sequence[int] | None = None) -> np.ndarray:
+        """Scores of many items for one user [n]; ``history`` defaults to all that the user has liked."""
+        known = self.profiles.liked.get(user_id, []) if history is None else history
+        frame = pd.DataFrame({"user_id": user_id, "item_id": list(items)})
+        return self.predict(frame.assign(history=[tuple(known)] * len(frame)))["score"].to_numpy()
+
+    def recommend(self, user_id: int, k: int = 10) -> pd.DataFrame:
+        """The k best items of the whole catalogue that the user has not rated: ``item_id, title, score``.
+
+        Raises:
+            KeyError: a user that the data does not hold.
+        """
+        seen = self.profiles.seen
+        if user_id not in seen:
+            raise KeyError(f"user {user_id} is not in the data; known ids run from {min(seen)} to {max(seen)}")
+        items = np.setdiff1d(np.arange(1, self.profiles.n_items + 1), seen[user_id])
+        scores = self.score_items(user_id, items.tolist())
+        best = np.argsort(-scores, kind="stable")[:k]
+        titles = [self.profiles.titles[i] for i in items[best]]
+        return pd.DataFrame({"item_id": items[best], "title": titles, "score": scores[best].astype(float)})
+
+    def rank(self, queries: pd.DataFrame) -> pd.DataFrame:
+        """`Ranks` of the targets among the whole catalogue without what each user has seen; a tie counts against the
+        target, so equal scores for all items find nothing.
+
+        ``queries``, indexed by user_id: ``history`` and ``seen`` (item ids, oldest first), ``targets`` (item ids).
+        """
+        scores = np.full((len(queries), self.profiles.n_items + 1), -np.inf)
+        for row, ask in enumerate(tqdm(queries.itertuples(), "ranking", len(queries), leave=False, delay=2)):
+            items = np.setdiff1d(np.arange(1, self.profiles.n_items + 1), ask.seen)
+            scores[row, items] = self.score_items(int(ask.Index), items.tolist(), ask.history)
+        return metrics.rank_targets(scores, list(queries["targets"]), ties="worst", queries=queries.index)

@@ -1,0 +1,106 @@
+"""What a language model is trained for: losses as values, and the module that adds them up."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from sellarec_lab.llm.backbone import LanguageModel
+from sellarec_lab.llm.encode import Batch
+from sellarec_lab.llm.score import SoftTokens, splice
+
+
+class Loss(Protocol):
+    """Hidden states [B, L, width] of a batch to a scalar. ``whole_batch``: it compares rows with each other."""
+
+    whole_batch: bool
+
+    def __call__(self, lm: LanguageModel, hidden: torch.Tensor, batch: Batch) -> torch.Tensor: ...
+
+
+@dataclass(frozen=True)
+class AnswerLoss:
+    """Next-token cross-entropy on the answer (arXiv 2504.10107, stages 1 and 3), or on the whole prompt too.
+
+    ``answers`` are the ids of the two answers. Only the position before the answer is projected on the vocabulary,
+    unless the prompt is under the loss (``whole``): then the mean is over all positions.
+    """
+
+    answers: tuple[int, int]
+    whole: bool = False
+    whole_batch = False
+
+    def __call__(self, lm: LanguageModel, hidden: torch.Tensor, batch: Batch) -> torch.Tensor:
+        yes, no = self.answers
+        answer = torch.where(batch.labels > 0.5, yes, no)
+        logits = lm.logits(_at(hidden, batch.last))
+        if not self.whole:
+            return F.cross_entropy(logits, answer)
+        keep = batch.mask[:, 1:].bool()
+        for slots in batch.slots.values():  # a soft token has no id to predict
+            keep = keep.index_put((slots.row, slots.column - 1), torch.zeros_like(slots.row, dtype=torch.bool))
+        prompt = lm.logits(hidden[:, :-1][keep])
+        return F.cross_entropy(torch.cat([logits, prompt]), torch.cat([answer, batch.ids[:, 1:][keep]]))
+
+
+@dataclass(frozen=True)
+class PairLoss:
+    """BPR within a user (arXiv 1205.2618): what was liked should score above what was not. ``weight`` of the term."""
+
+    answers: tuple[int, int]
+    weight: float
+    whole_batch = True
+
+    def __call__(self, lm: LanguageModel, hidden: torch.Tensor, batch: Batch) -> torch.Tensor:
+        both = lm.answer_logits(_at(hidden, batch.last), self.answers)
+        return self.weight * pairwise_loss(both[:, 0] - both[:, 1], batch)
+
+
+@dataclass(frozen=True)
+class TextLoss:
+    """Next-token cross-entropy on the texts that follow the prompts, the end token included; mean over tokens."""
+
+    whole_batch = False
+
+    def __call__(self, lm: LanguageModel, hidden: torch.Tensor, batch: Batch) -> torch.Tensor:
+        place = torch.arange(hidden.shape[1] - 1, device=hidden.device)  # [L - 1]
+        asked = (place >= batch.last[:, None]) & (place < batch.end[:, None])  # [B, L - 1], positions that predict
+        return F.cross_entropy(lm.logits(hidden[:, :-1][asked]), batch.ids[:, 1:][asked])
+
+
+class Objective(nn.Module):
+    """Batch to the sum of the losses; ``soft`` fills the prompts' soft tokens, and trains where it may."""
+
+    def __init__(self, lm: LanguageModel, losses: Sequence[Loss], soft: nn.Module | None = None):
+        super().__init__()
+        self.model, self.soft = lm.model, soft  # registered, so that their parameters are found
+        self._lm, self._losses = lm, tuple(losses)
+        self.whole_batch = any(loss.whole_batch for loss in losses)
+
+    def forward(self, batch: Batch) -> torch.Tensor:
+        batch = batch.to(self._lm.device)
+        soft: SoftTokens | None = self.soft
+        hidden = self._lm.hidden(splice(self._lm, batch, soft), batch.mask)
+        return sum(loss(self._lm, hidden, batch) for loss in self._losses)
+
+
+def pairwise_loss(scores: torch.Tensor, batch: Batch) -> torch.Tensor:
+    """Mean of -log sigmoid(s_i - s_j) over all pairs of rows of one user with i liked and j not; 0 without pairs.
+
+    ``scores`` are [B].
+    """
+    liked = batch.labels > 0.5
+    pairs = (batch.group[:, None] == batch.group[None, :]) & liked[:, None] & ~liked[None, :]  # [B, B]
+    if not pairs.any():
+        return scores.sum() * 0.0
+    return F.softplus(scores[None, :] - scores[:, None])[pairs].mean()
+
+
+def _at(hidden: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
+    """Hidden states [B, L, width] at one position a row [B] to [B, width]."""
+    return hidden[torch.arange(len(hidden), device=hidden.device), positions]

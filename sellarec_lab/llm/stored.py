@@ -1,0 +1,69 @@
+"""Backbones as a preset names them: which weights decide its numbers, and how they are loaded."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from pathlib import Path
+
+from sellarec_lab import config, runtime
+from sellarec_lab.config import BackboneConfig, Preset
+from sellarec_lab.data import Interactions
+from sellarec_lab.llm.adapter import load_adapter, set_trainable
+from sellarec_lab.llm.backbone import LanguageModel, embedded_folder, load
+from sellarec_lab.llm.corpus import CatalogueCorpus
+from sellarec_lab.llm.minilm import pretrain
+from sellarec_lab.runtime import Stage
+
+
+def pretraining(cfg: Preset, data: Interactions) -> tuple[Stage, ...]:
+    """The stage that pre-trains a mini-LLM on the catalogue's own text; none for a backbone that comes ready."""
+    settings = cfg.backbone.pretraining
+    if cfg.backbone.name != "catalogue":
+        return ()
+
+    def make(stage: Stage) -> dict:
+        corpus = CatalogueCorpus(data.items, data.train, settings.seed)
+        history = pretrain(settings, corpus.documents, stage.path("model"))
+        runtime.write_text(stage.path("history.json"), history.to_json())
+        return {"final_loss": history.records[-1]["loss"]}
+
+    inputs = {"data": data.fingerprint, "pretraining": config.as_dict(settings)}
+    code = ("sellarec_lab.llm.minilm", "sellarec_lab.llm.corpus")
+    place = (cfg.artifacts, cfg.name)
+    return (Stage("backbone", inputs, make, lambda stage: stage.path("model"), code=code, place=place),)
+
+
+def ready(cfg: Preset, data: Interactions) -> BackboneConfig:
+    """The backbone's settings with the folder that its weights lie in, where they are made here."""
+    folders = [str(stage.value()) for stage in pretraining(cfg, data)]
+    return dataclasses.replace(cfg.backbone, name=folders[0]) if folders else cfg.backbone
+
+
+def stored(cfg: Preset, data: Interactions, adapter: Path | None = None) -> LanguageModel:
+    """A preset's backbone, with a saved adapter if one is given; all of it frozen."""
+    lm = load(ready(cfg, data))
+    lm.name = cfg.backbone.name
+    if adapter is not None:
+        load_adapter(lm, adapter)
+        set_trainable(lm, False)
+        lm.model.eval()
+    return lm
+
+
+def inputs(cfg: Preset) -> dict:
+    """What decides a backbone's numbers: its settings, the decisions taken for this machine, and its weights."""
+    on = runtime.device().value
+    decided = {
+        "quantisation": runtime.quantisation(cfg.backbone.quantisation, on).value,
+        "dtype": runtime.dtype(cfg.backbone.dtype, on).value,
+    }
+    folder = embedded_folder() if cfg.backbone.name == "embedded" else Path(cfg.backbone.name)
+    files = sorted(folder.glob("*.safetensors")) if folder.is_dir() else []
+    weights = [_file_digest(file, file.stat().st_mtime_ns) for file in files]  # of a hub's, name and revision
+    return {"backbone": config.as_dict(cfg.backbone) | decided | {"weights": weights}}
+
+
+@functools.cache
+def _file_digest(file: Path, changed: int) -> str:
+    return runtime.file_digest(file)

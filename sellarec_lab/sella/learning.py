@@ -1,0 +1,33 @@
+"""Learning to answer: what stages 1 and 3 share."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from sellarec_lab import llm, metrics, training
+from sellarec_lab.config import InjectionConfig, Preset, TuningConfig
+from sellarec_lab.data import Interactions
+from sellarec_lab.prompts import PromptRows, Writer
+from sellarec_lab.runtime import Stage
+
+
+def learn_answers(
+    cfg: Preset, data: Interactions, lm: llm.LanguageModel, writer: Writer, settings: TuningConfig | InjectionConfig,
+    stage: Stage, label: str, soft: nn.Module | None = None,
+) -> training.History:  # fmt: skip
+    """Optimise the answer's likelihood on train, judged by the AUC on valid; the best state stays in the model."""
+    prompts, encoder = PromptRows(writer, data.train), llm.Encoder(lm.tokenizer, lm.template)
+    labels, users = data.train["label"].to_numpy(), data.train["user_id"].to_numpy()
+    answers = encoder.answers(prompts[0])
+    losses: list[llm.Loss] = [llm.AnswerLoss(answers, whole=settings.loss_on == "prompt")]
+    if pairwise := getattr(settings, "pairwise", 0.0):
+        losses.append(llm.PairLoss(answers, pairwise))
+
+    def validate() -> dict[str, float]:
+        scores = llm.score(lm, encoder, PromptRows(writer, data.valid), answers, soft)
+        return metrics.quality(data.valid.assign(score=scores))
+
+    return llm.finetune(
+        lm, llm.Examples(prompts, labels, groups=users), losses, settings.loop, label=label, seed=cfg.seed, soft=soft,
+        validate=validate, checkpoint=stage.path("checkpoint.safetensors"),
+    )  # fmt: skip
