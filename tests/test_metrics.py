@@ -196,7 +196,7 @@ def test_full_ranking_counts_ties_against_the_model(monkeypatch):
     rng = np.random.default_rng(1)
     scores, relevant = rng.integers(0, 9, size=(20, 30)), rng.random((20, 30)) < 0.2
     whole = metrics.full_ranking(scores, relevant)
-    monkeypatch.setattr("sellarec_lab.metrics.within._CELLS", 70)
+    monkeypatch.setattr("sellarec_lab.metrics.per_user._CELLS", 70)
     pd.testing.assert_frame_equal(metrics.full_ranking(scores, relevant), whole)
 
 

@@ -11,7 +11,9 @@ from sellarec_lab.metrics.alignment import (
     retrieval_at,
     shuffled,
 )
-from sellarec_lab.metrics.ranking import (
+from sellarec_lab.metrics.official_scorer import Replay, replay
+from sellarec_lab.metrics.per_user import full_ranking, mean_average_precision, ndcg, user_map, user_ndcg
+from sellarec_lab.metrics.rating import (
     Calibration,
     auc,
     calibrate,
@@ -23,9 +25,7 @@ from sellarec_lab.metrics.ranking import (
     uauc,
     user_auc,
 )
-from sellarec_lab.metrics.released import Replay, replay
 from sellarec_lab.metrics.uncertainty import Interval, Paired, detectable, interval, paired
-from sellarec_lab.metrics.within import full_ranking, mean_average_precision, ndcg, user_map, user_ndcg
 
 __all__ = [
     "Calibration",

@@ -13,8 +13,8 @@ import pandas as pd
 from numpy.typing import ArrayLike
 from scipy import stats
 
-from sellarec_lab.metrics.ranking import auc, checked, uauc, user_auc
-from sellarec_lab.metrics.within import mean_average_precision, ndcg, user_map, user_ndcg
+from sellarec_lab.metrics.per_user import mean_average_precision, ndcg, user_map, user_ndcg
+from sellarec_lab.metrics.rating import auc, checked, uauc, user_auc
 
 Statistic = Callable[[np.ndarray], np.ndarray]
 

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from sellarec_lab.metrics.ranking import checked
+from sellarec_lab.metrics.rating import checked
 
 _CELLS = 2_000_000  # most scores sorted at once: 16 MB
 
