@@ -1,7 +1,7 @@
 """Numbers with which models are judged: ranking, calibration, alignment, and how sure we are.
 
-Everything here takes plain arrays or the exchange frame ``DataFrame[user_id, item_id, label, score]``
-and knows nothing of models.
+Everything here takes plain arrays or one of two exchange frames and knows nothing of models: `Predictions`, a
+``DataFrame[user_id, item_id, label, score]``, and `Ranks`, a ``DataFrame[query, target, rank, candidates, ties]``.
 """
 
 from sellarec_lab.metrics.alignment import (
@@ -12,7 +12,7 @@ from sellarec_lab.metrics.alignment import (
     shuffled,
 )
 from sellarec_lab.metrics.official_scorer import Replay, replay
-from sellarec_lab.metrics.per_user import full_ranking, mean_average_precision, ndcg, user_map, user_ndcg
+from sellarec_lab.metrics.ranks import full_ranking, per_query, rank_targets, value
 from sellarec_lab.metrics.rating import (
     Calibration,
     auc,
@@ -20,39 +20,20 @@ from sellarec_lab.metrics.rating import (
     expected_calibration_error,
     gap_closed,
     log_loss,
+    mean_average_precision,
+    ndcg,
     probabilities,
     scorable_users,
     uauc,
     user_auc,
+    user_map,
+    user_ndcg,
 )
 from sellarec_lab.metrics.uncertainty import Interval, Paired, detectable, interval, paired
 
 __all__ = [
-    "Calibration",
-    "Interval",
-    "Paired",
-    "Replay",
-    "auc",
-    "calibrate",
-    "detectable",
-    "expected_calibration_error",
-    "full_ranking",
-    "gap_closed",
-    "interval",
-    "linear_cka",
-    "log_loss",
-    "matched_cosine",
-    "mean_average_precision",
-    "ndcg",
-    "neighbour_overlap",
-    "paired",
-    "probabilities",
-    "replay",
-    "retrieval_at",
-    "scorable_users",
-    "shuffled",
-    "uauc",
-    "user_auc",
-    "user_map",
-    "user_ndcg",
-]
+    "Calibration", "Interval", "Paired", "Replay", "auc", "calibrate", "detectable", "expected_calibration_error",
+    "full_ranking", "gap_closed", "interval", "linear_cka", "log_loss", "matched_cosine", "mean_average_precision",
+    "ndcg", "neighbour_overlap", "paired", "per_query", "probabilities", "rank_targets", "replay", "retrieval_at",
+    "scorable_users", "shuffled", "uauc", "user_auc", "user_map", "user_ndcg", "value",
+]  # fmt: skip
