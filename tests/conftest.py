@@ -54,3 +54,22 @@ def toy_cfg(lm_folder, tmp_path):
 def lm(lm_folder):
     """The toy language model in full precision."""
     return llm.load(config.BackboneConfig(name=str(lm_folder), quantisation="none"))
+
+
+@pytest.fixture(scope="session")
+def predictions():
+    """Makes random labelled rows whose scores are rounded, so that many tie."""
+
+    def make(n_rows=400, n_users=25, signal=1.0, seed=0, decimals=1) -> pd.DataFrame:
+        rng = np.random.default_rng(seed)
+        label = rng.integers(0, 2, n_rows)
+        return pd.DataFrame(
+            {
+                "user_id": np.sort(rng.integers(1, n_users + 1, n_rows)),
+                "item_id": np.arange(1, n_rows + 1),
+                "label": label,
+                "score": np.round(signal * label + rng.normal(size=n_rows), decimals),
+            }
+        )
+
+    return make

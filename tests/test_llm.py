@@ -1,3 +1,4 @@
+import numpy as np
 import peft
 import pytest
 import torch
@@ -5,13 +6,14 @@ from safetensors.torch import save_file
 from transformers import AutoModelForCausalLM
 
 from sellarec_lab import config, llm, prompts
+from sellarec_lab.llm import examples
 from sellarec_lab.prompts import TEMPLATES, Prompt, Slot, Text
 
 TITLES = ["", *(f"Film number {i}" for i in range(16))]
 
 
 def make(item=3, history=(1, 2), slots=()):
-    return prompts.build(TEMPLATES["tiny"], TITLES, 1, item, history, slots)
+    return prompts.Writer(TEMPLATES["tiny"], TITLES, slots).write(1, item, history)
 
 
 @pytest.fixture
@@ -22,7 +24,7 @@ def encoder(lm):
 @pytest.fixture
 def soft(lm):
     table = torch.nn.Embedding(64, lm.width)
-    return lambda kind, ids, bag: table(kind * 17 + ids).detach()
+    return lambda kind, ids, bag: table(list(prompts.KINDS).index(kind) * 17 + ids).detach()
 
 
 def test_a_saved_tokenizer_cuts_text_as_it_did_in_training(lm_folder, tmp_path):
@@ -78,7 +80,7 @@ def test_answers_with_one_first_token_are_refused(encoder):
 def test_scores_equal_the_plain_model_one_by_one(lm, encoder):
     many = [make(i, tuple(range(1, 1 + i % 5))) for i in range(1, 12)]
     answers = encoder.answers(many[0])
-    scores = llm.score(lm, encoder, encoder.encode_many(many), answers, batch_size=4)
+    scores = llm.score(lm, encoder, many, answers, batch_size=4)
     for prompt, score in zip(many, scores, strict=True):
         ids = torch.tensor([lm.tokenizer(prompt.text)["input_ids"]])
         logits = lm.model(input_ids=ids).logits[0, -1]
@@ -89,9 +91,11 @@ def test_splice_puts_exactly_the_projectors_vectors_into_the_slots(lm, encoder, 
     many = [make(i, (1,), ("user", "item")) for i in (2, 3)]
     batch = encoder.collate(encoder.encode_many(many))
     spliced = llm.splice(lm, batch, soft)
-    assert torch.equal(spliced[batch.row, batch.column], soft(batch.kind, batch.id, batch.bag))
     kept = torch.ones(batch.ids.shape, dtype=torch.bool)
-    kept[batch.row, batch.column] = False
+    assert set(batch.slots) == {"user", "item"}
+    for kind, slots in batch.slots.items():
+        assert torch.equal(spliced[slots.row, slots.column], soft(kind, slots.id, slots.bag))
+        kept[slots.row, slots.column] = False
     assert torch.equal(spliced[kept], lm.embed(batch.ids)[kept])
 
 
@@ -110,9 +114,9 @@ def test_soft_tokens_of_another_width_are_refused(lm, encoder):
 @pytest.mark.parametrize("slots", [(), ("user", "item", "warm")])
 def test_the_shared_prefix_gives_the_same_scores(lm, encoder, soft, slots):
     many = [make(i, (1, 2, 3), slots) for i in range(4, 16)]
-    encoded, answers = encoder.encode_many(many), encoder.answers(many[0])
-    one_by_one = llm.score(lm, encoder, encoded, answers, soft)
-    shared = llm.score_shared(lm, encoder, encoded, answers, soft, batch_size=5)
+    answers = encoder.answers(many[0])
+    one_by_one = llm.score(lm, encoder, many, answers, soft)
+    shared = llm.score_shared(lm, encoder, many, answers, soft, batch_size=5)
     assert shared == pytest.approx(one_by_one, abs=1e-5)
 
 
@@ -124,14 +128,35 @@ def test_scores_that_are_not_finite_are_refused(lm, encoder, score):
         return torch.where(ids == 5, torch.nan, 0.1)[:, None].expand(-1, lm.width)
 
     with pytest.raises(FloatingPointError, match=r"1 of 4 scores are not finite; set dtype='float32'"):
-        score(lm, encoder, encoder.encode_many(many), encoder.answers(many[0]), broken)
+        score(lm, encoder, many, encoder.answers(many[0]), broken)
+
+
+def test_a_row_that_differs_early_costs_the_others_nothing(lm, encoder, soft):
+    """Items of the history leave it when they are asked about; the others still share their long beginning."""
+    history = (1, 2, 3, 4, 5, 6)
+    many = [make(i, history, ("user", "item", "warm")) for i in range(1, 17)]
+    encoded = encoder.encode_many(many)
+    groups = llm.alike(encoded)
+    assert sorted(i for rows, _ in groups for i in rows) == list(range(16))
+    rows, shared = max(groups, key=lambda g: len(g[0]))
+    assert set(rows) >= set(range(6, 16)) and shared >= 30
+    scores = llm.score_shared(lm, encoder, many, encoder.answers(many[0]), soft)
+    assert scores == pytest.approx(llm.score(lm, encoder, many, encoder.answers(many[0]), soft), abs=1e-5)
+
+
+def test_prompts_that_differ_in_one_soft_token_alone_share_what_stands_before_it(encoder):
+    many = [make(5, (1, 2, 3), ("user", "item"))] * 2
+    other = prompts.Writer(TEMPLATES["tiny"], TITLES, ("user", "item")).write(2, 5, (1, 2, 3))
+    groups = llm.alike(encoder.encode_many([*many, other]))
+    place = encoder.encode(other).slots[0][0]
+    assert [shared for rows, shared in groups if 2 in rows] == [place]
 
 
 def test_padding_does_not_change_a_score(lm, encoder):
     many = [make(3, ()), make(4, tuple(range(1, 16)))]
-    encoded, answers = encoder.encode_many(many), encoder.answers(many[0])
-    alone = llm.score(lm, encoder, encoded[:1], answers)
-    assert llm.score(lm, encoder, encoded, answers)[0] == pytest.approx(alone[0], abs=1e-6)
+    answers = encoder.answers(many[0])
+    alone = llm.score(lm, encoder, many[:1], answers)
+    assert llm.score(lm, encoder, many, answers)[0] == pytest.approx(alone[0], abs=1e-6)
 
 
 def test_nf4_layers_are_real_and_scores_stay_close(lm_folder, lm, encoder):
@@ -145,12 +170,12 @@ def test_nf4_layers_are_real_and_scores_stay_close(lm_folder, lm, encoder):
 
 def test_scores_before_and_after_training_mode_are_the_same_in_4_bits(lm_folder, encoder):
     small = llm.load(config.BackboneConfig(name=str(lm_folder), quantisation="nf4"))
-    encoded, answers = encoder.encode_many([make()]), encoder.answers(make())
-    first = llm.score(small, encoder, encoded, answers)
+    answers = encoder.answers(make())
+    first = llm.score(small, encoder, [make()], answers)
     small.model.train()
-    batch = encoder.collate(encoded)
+    batch = encoder.collate([encoder.encode(make())])
     assert torch.isfinite(llm.last_hidden(small, batch, None)).all()
-    assert llm.score(small, encoder, encoded, answers) == pytest.approx(first, abs=0)
+    assert llm.score(small, encoder, [make()], answers) == pytest.approx(first, abs=0)
 
 
 def test_the_adapter_loads_with_plain_peft(lm_folder, lm, encoder, tmp_path):
@@ -177,7 +202,7 @@ def test_answer_loss_equals_cross_entropy_of_the_whole_model(lm, encoder):
     many = [make(3), make(4, (1,))]
     answers = encoder.answers(many[0])
     batch = encoder.collate(encoder.encode_many(many), [1, 0])
-    loss = llm.AnswerLoss(lm, answers)(batch)
+    loss = llm.Objective(lm, [llm.AnswerLoss(answers)])(batch)
     logits = lm.model(input_ids=batch.ids, attention_mask=batch.mask).logits
     expected = torch.nn.functional.cross_entropy(logits[torch.arange(2), batch.last], torch.tensor(answers))
     assert float(loss) == pytest.approx(float(expected), abs=1e-5)
@@ -186,7 +211,7 @@ def test_answer_loss_equals_cross_entropy_of_the_whole_model(lm, encoder):
 def test_whole_prompt_loss_equals_the_models_own_loss(lm, encoder):
     prompt = make(3)
     answers = encoder.answers(prompt)
-    loss = llm.AnswerLoss(lm, answers, whole=True)(encoder.collate(encoder.encode_many([prompt]), [1]))
+    loss = llm.Objective(lm, [llm.AnswerLoss(answers, whole=True)])(encoder.collate(encoder.encode_many([prompt]), [1]))
     ids = torch.tensor([[*encoder.encode(prompt).ids, answers[0]]])
     assert float(loss) == pytest.approx(float(lm.model(input_ids=ids, labels=ids).loss), abs=1e-5)
 
@@ -197,7 +222,7 @@ def test_chat_templates_are_the_tokenizers_own(lm):
         "{% if add_generation_prompt %}[assistant]{% endif %}"
     )
     chat = llm.Encoder(lm.tokenizer, "chat")
-    prompt = prompts.build(TEMPLATES["paper"], TITLES, 1, 3, (1, 2), ("user", "item", "warm"))
+    prompt = prompts.Writer(TEMPLATES["paper"], TITLES, ("user", "item", "warm")).write(1, 3, (1, 2))
     text = "".join(chat.shown(chat.encode(prompt)))
     assert text == f"[system]{prompt.system}[/][user]{prompt.text}[/][assistant]"
     yes, no = chat.answers(prompt)
@@ -214,5 +239,80 @@ def test_memory_is_estimated_before_loading(lm_folder, monkeypatch):
 
 def test_no_token_is_added_to_the_vocabulary(lm, encoder, soft):
     before = len(lm.tokenizer)
-    llm.score(lm, encoder, encoder.encode_many([make(slots=("user", "item"))]), encoder.answers(make()), soft)
+    llm.score(lm, encoder, [make(slots=("user", "item"))], encoder.answers(make()), soft)
     assert len(lm.tokenizer) == before == lm.model.get_input_embeddings().weight.shape[0]
+
+
+def test_examples_are_encoded_as_they_are_needed_in_the_order_of_their_lengths(encoder, monkeypatch):
+    many = [make(i, tuple(range(1, 1 + i % 5))) for i in range(1, 17)]
+    kept = llm.Examples(many, np.arange(16) % 2).batches(encoder, 4, seed=0)
+    monkeypatch.setattr(examples, "_KEPT", 0)
+    lazy = llm.Examples(many, np.arange(16) % 2).batches(encoder, 4, seed=0)
+    for epoch in (0, 1):
+        a, b = kept(epoch), lazy(epoch)
+        assert sorted(i for rows in a.rows for i in rows) == list(range(16))
+        for rows, other in zip(a.rows, b.rows, strict=True):
+            assert (rows == other).all()
+            assert torch.equal(a.make(rows).ids, b.make(other).ids)
+            assert torch.equal(a.make(rows).labels, torch.as_tensor(rows % 2).float())
+    assert [list(r) for r in kept(0).rows] != [list(r) for r in kept(1).rows]
+
+
+# ---- target texts, and words that a system adds
+
+
+def test_the_loss_on_target_texts_is_the_models_own(lm, encoder):
+    many, texts = [make(3), make(4, (1, 2))], [" Film number 7", " Yes"]
+    batch = encoder.collate(encoder.encode_many(many, targets=texts))
+    loss = llm.Objective(lm, [llm.TextLoss()])(batch)
+    labels = batch.ids.clone()
+    for row, (prompt, text) in enumerate(zip(many, texts)):
+        start = len(lm.tokenizer(prompt.text)["input_ids"])
+        end = start + len(lm.tokenizer(text)["input_ids"]) + 1  # the end token too
+        assert batch.ids[row, end - 1] == lm.tokenizer.eos_token_id
+        labels[row, :start] = labels[row, end:] = -100
+    expected = lm.model(input_ids=batch.ids, attention_mask=batch.mask, labels=labels).loss
+    assert float(loss) == pytest.approx(float(expected), abs=1e-5)
+
+
+def test_fine_tuning_learns_any_examples(lm):
+    lm.base.get_input_embeddings().weight.data *= 20  # so small a random model can say nothing clearly otherwise
+    llm.attach(lm, config.LoraConfig(r=8, dropout=0.0))
+    many, texts = [make(i) for i in range(1, 9)], [f" Film number {9 - i}" for i in range(1, 9)]
+    loop = config.LoopConfig(learning_rate=1e-2, batch_size=8, epochs=40)
+    history = llm.finetune(lm, llm.Examples(many, targets=texts), [llm.TextLoss()], loop, label="titles")
+    assert history.records[-1]["loss"] < 0.7 * history.records[0]["loss"]
+
+
+def test_declared_words_pass_and_titles_that_spell_them_stay_text(lm):
+    llm.attach(lm, config.LoraConfig(r=2), words=["<a_12>"])
+    encoder, new = llm.Encoder(lm.tokenizer, "plain"), lm.tokenizer.convert_tokens_to_ids("<a_12>")
+    declared = Prompt((Text("next: "), Text("<a_12>", "token")), "", ("Yes", "No"), 1, 1)
+    title = Prompt((Text("next: "), Text("<a_12>", "title")), "", ("Yes", "No"), 1, 1)
+    assert encoder.encode(declared).ids[-1] == new and new not in encoder.encode(title).ids
+
+
+def test_an_adapter_with_new_words_is_saved_loaded_and_unfrozen_whole(lm_folder, lm, tmp_path):
+    words, before = ["<a_1>", "<b_2>"], lm.word_embeddings.clone()
+    llm.attach(lm, config.LoraConfig(r=2, dropout=0.0), words=words)
+    many = [Prompt((Text("<a_1>", "token"), Text(" Film")), "", ("Yes", "No"), 1, 1)] * 4
+    loop = config.LoopConfig(learning_rate=0.05, batch_size=4, epochs=3)
+    llm.finetune(lm, llm.Examples(many, targets=["<b_2>"] * 4), [llm.TextLoss()], loop, label="words")
+    llm.save_adapter(lm, tmp_path / "adapter")
+    fresh = llm.load(config.BackboneConfig(name=str(lm_folder), quantisation="none"))
+    llm.load_adapter(fresh, tmp_path / "adapter")
+    ids = torch.tensor([fresh.tokenizer("<a_1> Film<b_2>")["input_ids"]])
+    assert ids[0, 0] == len(before)  # the first new row
+    assert torch.allclose(fresh.model.eval()(input_ids=ids).logits, lm.model.eval()(input_ids=ids).logits, atol=1e-5)
+    llm.set_trainable(fresh, True)
+    assert any("trainable_tokens" in name for name in llm.adapter_parameters(fresh))
+    trained = {n for n, p in fresh.model.named_parameters() if p.requires_grad}
+    assert trained == set(llm.adapter_parameters(fresh))
+    size = sum(file.stat().st_size for file in (tmp_path / "adapter").glob("*.safetensors"))
+    assert size < 4 * before.numel()  # new rows alone, not the whole table
+
+
+def test_words_that_the_vocabulary_holds_are_refused(lm):
+    known = lm.tokenizer.convert_ids_to_tokens(300)
+    with pytest.raises(ValueError, match=r"holds .* already"):
+        llm.attach(lm, config.LoraConfig(), words=["<a_1>", known])

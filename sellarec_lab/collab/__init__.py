@@ -17,7 +17,7 @@ from sellarec_lab.collab.vectors import FixedVectors, Vectors, from_vectors
 
 __all__ = [
     "DIN", "GRIDS", "MODELS", "BinaryCodes", "Bits", "Counts", "FixedVectors", "Kind", "LightGCN",
-    "MatrixFactorisation", "Pointwise", "SASRec", "Vectors", "binarised", "from_vectors",
-    "item_mean_scores", "mean_scores", "new", "padded_histories", "popularity_scores", "ranking_quality",
-    "rating_batches", "search", "stage", "train", "user_mean_scores",
+    "MatrixFactorisation", "Pointwise", "SASRec", "Vectors", "binarised", "from_vectors", "item_mean_scores",
+    "mean_scores", "new", "padded_histories", "popularity_scores", "ranking_quality", "rating_batches", "search",
+    "stage", "train", "user_mean_scores",
 ]  # fmt: skip

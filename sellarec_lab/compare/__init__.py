@@ -15,7 +15,7 @@ from sellarec_lab.compare.text import markdown, section, write_section
 
 __all__ = [
     "CORE", "METHODS", "METRICS", "RATING", "TITLES", "Fusion", "Method", "Scored", "Summary", "Task", "answers",
-    "battery", "cells", "finished", "full_ranking", "fuse", "likers", "markdown", "method", "models_for", "next_item",
-    "outcome", "paired_tests", "parts", "plan", "predictions", "put_together", "renumber", "run", "sanity", "section",
-    "summary", "table", "write_section",
+    "battery", "cells", "finished", "full_ranking", "fuse", "likers", "markdown", "method", "models_for",
+    "next_item", "outcome", "paired_tests", "parts", "plan", "predictions", "put_together", "renumber", "run",
+    "sanity", "section", "summary", "table", "write_section",
 ]  # fmt: skip

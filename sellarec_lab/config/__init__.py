@@ -25,24 +25,7 @@ from sellarec_lab.config.stages import (
 from sellarec_lab.config.tree import as_dict, replace
 
 __all__ = [
-    "ALL_LINEAR",
-    "PRESETS",
-    "AlignmentConfig",
-    "BackboneConfig",
-    "CodesConfig",
-    "MFConfig",
-    "DINConfig",
-    "InjectionConfig",
-    "LightGCNConfig",
-    "LoopConfig",
-    "LoraConfig",
-    "MiniLMConfig",
-    "Preset",
-    "PromptConfig",
-    "SASRecConfig",
-    "TuningConfig",
-    "as_dict",
-    "faster",
-    "preset",
-    "replace",
-]
+    "ALL_LINEAR", "PRESETS", "AlignmentConfig", "BackboneConfig", "CodesConfig", "DINConfig", "InjectionConfig",
+    "LightGCNConfig", "LoopConfig", "LoraConfig", "MFConfig", "MiniLMConfig", "Preset", "PromptConfig",
+    "SASRecConfig", "TuningConfig", "as_dict", "faster", "preset", "replace",
+]  # fmt: skip

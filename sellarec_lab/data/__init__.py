@@ -21,22 +21,9 @@ from .tiny import load_tiny
 LOADERS = {"tiny": load_tiny, "ml-1m": load_ml1m}
 
 __all__ = [
-    "SPLITS",
-    "DataError",
-    "Interactions",
-    "Profiles",
-    "Ranker",
-    "UnsafePickleError",
-    "cold",
-    "from_frames",
-    "leak_report",
-    "load",
-    "load_collm",
-    "statistics",
-    "validate",
-    "warm",
-    "warmth",
-]
+    "SPLITS", "DataError", "Interactions", "Profiles", "Ranker", "UnsafePickleError", "cold", "from_frames",
+    "leak_report", "load", "load_collm", "statistics", "validate", "warm", "warmth",
+]  # fmt: skip
 
 
 def load(name: str, root: str | Path | None = None) -> Interactions:

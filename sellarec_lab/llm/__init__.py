@@ -21,10 +21,10 @@ from sellarec_lab.llm.score import SoftTokens, alike, last_hidden, score, score_
 from sellarec_lab.llm.stored import inputs, pretraining, ready, stored
 
 __all__ = [
-    "AnswerLoss", "Batch", "CatalogueCorpus", "Encoded", "EncodedRows", "Encoder", "Examples", "LanguageModel", "Loss",
-    "Objective", "PairLoss", "Slots", "SoftTokens", "TextLoss", "adapter_parameters", "alike", "attach", "by_length",
-    "describe", "embedded_folder", "estimate_memory", "finetune", "grouped_rows", "inputs", "last_attention",
-    "last_hidden", "load", "load_adapter", "new_model", "pairwise_loss", "pretrain", "pretraining",
-    "quantised_layers", "ready", "save_adapter", "score", "score_shared", "set_trainable", "shuffled_rows", "splice",
-    "stored", "train_tokenizer",
+    "AnswerLoss", "Batch", "CatalogueCorpus", "Encoded", "EncodedRows", "Encoder", "Examples", "LanguageModel",
+    "Loss", "Objective", "PairLoss", "Slots", "SoftTokens", "TextLoss", "adapter_parameters", "alike", "attach",
+    "by_length", "describe", "embedded_folder", "estimate_memory", "finetune", "grouped_rows", "inputs",
+    "last_attention", "last_hidden", "load", "load_adapter", "new_model", "pairwise_loss", "pretrain",
+    "pretraining", "quantised_layers", "ready", "save_adapter", "score", "score_shared", "set_trainable",
+    "shuffled_rows", "splice", "stored", "train_tokenizer",
 ]  # fmt: skip

@@ -82,7 +82,7 @@ def save_adapter(lm: LanguageModel, folder: Path) -> None:
     """Save the adapter alone, in PEFT's own layout: ``PeftModel.from_pretrained`` loads it."""
     if not runtime.is_main():
         return
-    lm.model.save_pretrained(str(folder))
+    lm.model.save_pretrained(str(folder), save_embedding_layers=False)  # "auto" writes the whole table for one new word
     ids = lm.model.peft_config["default"].trainable_token_indices
     if ids:
         runtime.write_text(folder / _WORDS, json.dumps(lm.tokenizer.convert_ids_to_tokens(ids)))
@@ -99,7 +99,7 @@ def load_adapter(lm: LanguageModel, folder: Path) -> None:
     with _quiet():
         model = peft.PeftModel.from_pretrained(lm.model, str(folder))
     stored = peft.utils.load_peft_weights(str(folder))
-    expected = peft.get_peft_model_state_dict(model)
+    expected = peft.get_peft_model_state_dict(model, save_embedding_layers=False)
     if stored.keys() != expected.keys():
         odd = sorted(stored.keys() ^ expected.keys())[:3]
         raise ValueError(f"{folder}: the adapter does not fit this backbone, for example {odd}")

@@ -126,17 +126,18 @@ def _difference(lm: LanguageModel, hidden: torch.Tensor, answers: tuple[int, int
 
 
 def alike(encoded: Sequence[Encoded]) -> list[tuple[np.ndarray, int]]:
-    """Groups of rows that share at least half of their beginnings: row numbers, and how many positions are shared.
+    """Groups of rows that begin alike: row numbers, and how many positions they share.
 
-    A row that differs early stands apart and costs the others nothing. At least one position of every row is left
-    outside of what is shared.
+    A row that shares clearly less with its neighbours than most do stands apart, and costs the others nothing. At least
+    one position of every row is left outside of what is shared.
     """
     table = _comparable(encoded)
     order = np.lexsort(table.T[::-1])
     lengths = np.array([len(encoded[i].ids) for i in order])
     same = np.cumprod(table[order][1:] == table[order][:-1], axis=1).sum(1)  # with the row before, [n - 1]
     same = np.minimum(same, np.minimum(lengths[1:], lengths[:-1]) - 1)
-    starts = np.concatenate([[0], 1 + np.flatnonzero(2 * same < lengths[1:]), [len(order)]])
+    apart = same < 0.9 * np.median(same) if len(same) else same
+    starts = np.concatenate([[0], 1 + np.flatnonzero(apart), [len(order)]])
     groups = [(a, b) for a, b in itertools.pairwise(starts) if a < b]
     return [(order[a:b], int(same[a : b - 1].min(initial=lengths[a] - 1))) for a, b in groups]
 

@@ -1,7 +1,7 @@
 """Numbers with which models are judged: ranking, calibration, alignment, and how sure we are.
 
-Everything here takes plain arrays or the exchange frame ``DataFrame[user_id, item_id, label, score]``
-and knows nothing of models.
+Everything here takes plain arrays or one of two exchange frames and knows nothing of models: `Predictions`, a
+``DataFrame[user_id, item_id, label, score]``, and `Ranks`, a ``DataFrame[query, target, rank, candidates, ties]``.
 """
 
 from sellarec_lab.metrics.alignment import (
@@ -11,50 +11,30 @@ from sellarec_lab.metrics.alignment import (
     retrieval_at,
     shuffled,
 )
-from sellarec_lab.metrics.ranking import (
+from sellarec_lab.metrics.official_scorer import Replay, replay
+from sellarec_lab.metrics.ranks import per_query, rank_targets, value
+from sellarec_lab.metrics.rating import (
     Calibration,
     auc,
     calibrate,
     expected_calibration_error,
     gap_closed,
     log_loss,
+    mean_average_precision,
+    ndcg,
     probabilities,
     quality,
     scorable_users,
     uauc,
     user_auc,
+    user_map,
+    user_ndcg,
 )
-from sellarec_lab.metrics.released import Replay, replay
 from sellarec_lab.metrics.uncertainty import Interval, Paired, detectable, interval, paired
-from sellarec_lab.metrics.within import full_ranking, mean_average_precision, ndcg, user_map, user_ndcg
 
 __all__ = [
-    "Calibration",
-    "Interval",
-    "Paired",
-    "Replay",
-    "auc",
-    "calibrate",
-    "detectable",
-    "expected_calibration_error",
-    "full_ranking",
-    "gap_closed",
-    "interval",
-    "linear_cka",
-    "log_loss",
-    "matched_cosine",
-    "mean_average_precision",
-    "ndcg",
-    "neighbour_overlap",
-    "paired",
-    "probabilities",
-    "quality",
-    "replay",
-    "retrieval_at",
-    "scorable_users",
-    "shuffled",
-    "uauc",
-    "user_auc",
-    "user_map",
-    "user_ndcg",
-]
+    "Calibration", "Interval", "Paired", "Replay", "auc", "calibrate", "detectable", "expected_calibration_error",
+    "gap_closed", "interval", "linear_cka", "log_loss", "matched_cosine", "mean_average_precision", "ndcg",
+    "neighbour_overlap", "paired", "per_query", "probabilities", "quality", "rank_targets", "replay",
+    "retrieval_at", "scorable_users", "shuffled", "uauc", "user_auc", "user_map", "user_ndcg", "value",
+]  # fmt: skip

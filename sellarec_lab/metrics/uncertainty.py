@@ -1,7 +1,7 @@
-"""How sure a number is: the bootstrap over users, alone and between two models.
+"""How sure a number is: the bootstrap over users or queries, alone and between two models.
 
 Users are resampled, not rows: the rows of one user share taste and history, so resampling rows would
-pretend to know more than we do.
+pretend to know more than we do. For the same reason `Ranks` are resampled by query, not by target.
 """
 
 import hashlib
@@ -13,17 +13,13 @@ import pandas as pd
 from numpy.typing import ArrayLike
 from scipy import stats
 
-from sellarec_lab.metrics.ranking import auc, checked, uauc, user_auc
-from sellarec_lab.metrics.within import mean_average_precision, ndcg, user_map, user_ndcg
+from sellarec_lab.metrics.ranks import checked_ranks, per_query, value
+from sellarec_lab.metrics.rating import auc, checked, mean_over_users, user_auc, user_map, user_ndcg
 
 Statistic = Callable[[np.ndarray], np.ndarray]
 
-# Metrics that are a mean over users: the mean, the table of users, and its column.
-_OVER_USERS = {
-    "uauc": (uauc, user_auc, "auc"),
-    "ndcg": (ndcg, user_ndcg, "ndcg"),
-    "map": (mean_average_precision, user_map, "map"),
-}
+# Metrics that are a mean over users: the table of users and its column.
+_OVER_USERS = {"uauc": (user_auc, "auc"), "ndcg": (user_ndcg, "ndcg"), "map": (user_map, "map")}
 
 _CELLS = 2_000_000  # most weights held at once: 16 MB
 _KEPT: dict[tuple, np.ndarray] = {}  # resampled values by content, 8 KB each
@@ -42,7 +38,7 @@ class Interval(NamedTuple):
 
 
 class Paired(NamedTuple):
-    """Metric of model a minus metric of model b on the same rows."""
+    """Metric of model a minus metric of model b on the same rows; ``users`` are queries where `Ranks` are compared."""
 
     difference: float
     low: float
@@ -58,14 +54,15 @@ def interval(
     seed: int = 0,
     level: float = 0.95,
 ) -> Interval:
-    """Percentile bootstrap of ``"auc"``, ``"uauc"``, ``"ndcg"`` or ``"map"`` over users drawn with replacement.
+    """Percentile bootstrap over users, or over the queries of `Ranks`, drawn with replacement.
 
-    A frame has user_id, label, score. Several frames are the same rows scored by runs with other seeds: the value is
-    the mean over runs, and every draw of users is applied to all of them. A draw without both classes is left out.
+    A frame has user_id, label, score (metric ``"auc"``, ``"uauc"``, ``"ndcg"`` or ``"map"``) or is `Ranks` (metrics of
+    `per_query`). Several frames are the same rows scored by runs with other seeds: the value is the mean over runs, and
+    every draw is applied to all of them. A draw without both classes is left out. ValueError on frames that lack a
+    column or count ties differently, and on a metric that their format doesn't have.
     """
-    runs = _runs(frames)
-    value = float(np.mean([_value(f, metric) for f in runs]))
-    return Interval(value, *_bounds(_resampled(runs, metric, samples, seed), level))
+    (runs,) = _runs(frames)
+    return Interval(_mean(runs, metric), *_bounds(_resampled(runs, metric, samples, seed), level))
 
 
 def paired(
@@ -76,20 +73,23 @@ def paired(
     seed: int = 0,
     level: float = 0.95,
 ) -> Paired:
-    """Metric of a minus metric of b, both seeing the same draws of users; several frames as in `interval`.
+    """Metric of a minus metric of b, both seeing the same draws of users or queries; frames as in `interval`.
 
-    ``p_value``: normal, with the bootstrap's standard error, for ``"auc"``; paired t-test on
-    per-user values for the others. ``users``: how many users the comparison rests on. The frames may be
-    in different order; ValueError if they do not hold the same (user_id, item_id, label) rows.
+    ``p_value``: normal, with the bootstrap's standard error, for ``"auc"``; paired t-test on per-user or per-query
+    values for the others. ``users``: how many users or queries the comparison rests on. The frames may be in different
+    order; ValueError as in `interval`, and if they do not hold the same (user_id, item_id, label) rows, or the same
+    (query, target) rows ranked among as many candidates.
     """
-    runs_a, runs_b = ([_same_rows(_runs(frames_a)[0], f)[1] for f in _runs(side)] for side in (frames_a, frames_b))
-    value = float(np.mean([_value(f, metric) for f in runs_a]) - np.mean([_value(f, metric) for f in runs_b]))
+    sides = _runs(frames_a, frames_b)
+    runs_a, runs_b = ([_same_rows(sides[0][0], frame)[1] for frame in side] for side in sides)
+    difference = _mean(runs_a, metric) - _mean(runs_b, metric)
     differences = _resampled(runs_a, metric, samples, seed) - _resampled(runs_b, metric, samples, seed)
     low, high = _bounds(differences, level)
     if metric == "auc":
-        return Paired(value, low, high, _normal_p_value(value, differences), len(_users(runs_a[0]).categories))
-    a, b = (_mean_per_user(runs, metric) for runs in (runs_a, runs_b))
-    return Paired(value, low, high, _t_test_p_value(a, b), len(a))
+        p_value = _normal_p_value(difference, differences)
+        return Paired(difference, low, high, p_value, len(_units(runs_a[0]).categories))
+    a, b = (sum(_per_unit(frame, metric) for frame in runs) / len(runs) for runs in (runs_a, runs_b))
+    return Paired(difference, low, high, _t_test_p_value(a, b), len(a))
 
 
 def detectable(paired: Paired, power: float = 0.8, alpha: float = 0.05) -> float:
@@ -104,48 +104,57 @@ def detectable(paired: Paired, power: float = 0.8, alpha: float = 0.05) -> float
     return float((stats.norm.ppf(1 - alpha / 2) + stats.norm.ppf(power)) * error)
 
 
-def _runs(frames: pd.DataFrame | Sequence[pd.DataFrame]) -> list[pd.DataFrame]:
-    runs = [frames] if isinstance(frames, pd.DataFrame) else list(frames)
-    for frame in runs:
-        _users(frame)  # refuses what can't be resampled
+def _runs(*sides: pd.DataFrame | Sequence[pd.DataFrame]) -> list[list[pd.DataFrame]]:
+    """The frames of every side; ValueError on what can't be resampled or, all together, compared."""
+    runs = [[side] if isinstance(side, pd.DataFrame) else list(side) for side in sides]
+    frames = [frame for side in runs for frame in side]
+    if all("query" in frame for frame in frames):
+        checked_ranks(*frames)
+    else:
+        for frame in frames:
+            _require(frame, ["user_id", "label", "score"])
+            if frame["user_id"].isna().any():
+                raise ValueError(f"user_id is missing in {frame['user_id'].isna().sum()} rows")
     return runs
 
 
 def _resampled(runs: list[pd.DataFrame], metric: str, samples: int, seed: int) -> np.ndarray:
-    """Mean over runs of the metric in every draw of users, [samples]."""
+    """Mean over runs of the metric in every draw of users or queries, [samples]."""
     return np.mean([_resampled_run(frame, metric, samples, seed) for frame in runs], axis=0)
 
 
 def _resampled_run(frame: pd.DataFrame, metric: str, samples: int, seed: int) -> np.ndarray:
-    """The metric in every draw of users, [samples]; kept by content, since a model is compared with many others."""
-    parts = [frame[name].to_numpy() for name in ("user_id", "label", "score")]
-    order = np.lexsort(parts)
-    content = b"".join(np.ascontiguousarray(part[order]).tobytes() for part in parts)
-    key = (hashlib.blake2b(content).digest(), metric, samples, seed)
+    """The metric in every draw, [samples]; kept by content, since a model is compared with many others."""
+    key = (hashlib.blake2b(_content(frame, metric)).digest(), metric, samples, seed)
     if key not in _KEPT:
         if len(_KEPT) >= _MOST_KEPT:
             _KEPT.clear()
-        users = _users(frame)
-        statistic = _statistic(frame, users, metric)
-        _KEPT[key] = np.concatenate([statistic(counts) for counts in _draws(users, len(frame), samples, seed)])
+        units = _units(frame)
+        statistic = _statistic(frame, units, metric)
+        _KEPT[key] = np.concatenate([statistic(counts) for counts in _draws(units, len(frame), samples, seed)])
     return _KEPT[key]
 
 
-def _mean_per_user(runs: list[pd.DataFrame], metric: str) -> pd.Series:
-    return sum(_per_user(frame, metric) for frame in runs) / len(runs)
+def _content(frame: pd.DataFrame, metric: str) -> bytes:
+    """What the draws of a frame's metric depend on, whatever the order of its rows."""
+    if "query" in frame:
+        return per_query(frame, metric).to_numpy().tobytes()
+    parts = [frame[name].to_numpy() for name in ("user_id", "label", "score")]
+    order = np.lexsort(parts)
+    return b"".join(np.ascontiguousarray(part[order]).tobytes() for part in parts)
 
 
-def _per_user(frame: pd.DataFrame, metric: str) -> pd.Series:
-    """The metric of every user who has both classes."""
-    _, table, column = _OVER_USERS[metric]
+def _per_unit(frame: pd.DataFrame, metric: str) -> pd.Series:
+    """The metric of every query, or of every user who has both classes."""
+    if "query" in frame:
+        return per_query(frame, metric)
+    table, column = _OVER_USERS[metric]
     return table(frame["user_id"], frame["label"], frame["score"])[column]
 
 
-def _users(frame: pd.DataFrame) -> pd.Categorical:
-    _require(frame, ["user_id", "label", "score"])
-    if frame["user_id"].isna().any():
-        raise ValueError(f"user_id is missing in {frame['user_id'].isna().sum()} rows")
-    return pd.Categorical(frame["user_id"])
+def _units(frame: pd.DataFrame) -> pd.Categorical:
+    """Whom a row belongs to: what the bootstrap draws."""
+    return pd.Categorical(frame["query" if "query" in frame else "user_id"])
 
 
 def _require(frame: pd.DataFrame, columns: list[str]) -> None:
@@ -154,21 +163,27 @@ def _require(frame: pd.DataFrame, columns: list[str]) -> None:
         raise ValueError(f"the frame lacks {missing}; it has {list(frame.columns)}")
 
 
+def _mean(runs: list[pd.DataFrame], metric: str) -> float:
+    return float(np.mean([_value(frame, metric) for frame in runs]))
+
+
 def _value(frame: pd.DataFrame, metric: str) -> float:
+    if "query" in frame:
+        return value(frame, metric)
     if metric == "auc":
         return auc(frame["label"], frame["score"])
     if metric in _OVER_USERS:
-        return _OVER_USERS[metric][0](frame["user_id"], frame["label"], frame["score"])
+        return mean_over_users(_per_unit(frame, metric), metric)
     raise ValueError(f"metric is {metric!r}, expected one of {['auc', *_OVER_USERS]}")
 
 
-def _statistic(frame: pd.DataFrame, users: pd.Categorical, metric: str) -> Statistic:
-    """A function from draws [S, n_users] (how often each user was drawn) to values [S]."""
+def _statistic(frame: pd.DataFrame, units: pd.Categorical, metric: str) -> Statistic:
+    """A function from draws [S, n_units] (how often each user or query was drawn) to values [S]."""
     if metric == "auc":
-        return _weighted_auc(frame["label"], frame["score"], users.codes)
-    per_user = _per_user(frame, metric).reindex(users.categories).to_numpy()  # [n_users], NaN if not scorable
-    scorable = ~np.isnan(per_user)
-    return lambda counts: _ratio(counts[:, scorable] @ per_user[scorable], counts[:, scorable].sum(1))
+        return _weighted_auc(frame["label"], frame["score"], units.codes)
+    per_unit = _per_unit(frame, metric).reindex(units.categories).to_numpy()  # [n_units], NaN if not scorable
+    scorable = ~np.isnan(per_unit)
+    return lambda counts: _ratio(counts[:, scorable] @ per_unit[scorable], counts[:, scorable].sum(1))
 
 
 def _weighted_auc(labels: ArrayLike, scores: ArrayLike, user_of_row: np.ndarray) -> Statistic:
@@ -191,12 +206,12 @@ def _weighted_auc(labels: ArrayLike, scores: ArrayLike, user_of_row: np.ndarray)
     return statistic
 
 
-def _draws(users: pd.Categorical, n_rows: int, samples: int, seed: int) -> Iterator[np.ndarray]:
-    """How often each user is drawn, [S, n_users] a chunk; the seed alone decides, not the chunking."""
-    n_users, rng = len(users.categories), np.random.default_rng(seed)
+def _draws(units: pd.Categorical, n_rows: int, samples: int, seed: int) -> Iterator[np.ndarray]:
+    """How often each user or query is drawn, [S, n_units] a chunk; the seed alone decides, not the chunking."""
+    n_units, rng = len(units.categories), np.random.default_rng(seed)
     chunk = max(1, _CELLS // n_rows)
     for start in range(0, samples, chunk):
-        yield rng.multinomial(n_users, np.full(n_users, 1 / n_users), size=min(chunk, samples - start))
+        yield rng.multinomial(n_units, np.full(n_units, 1 / n_units), size=min(chunk, samples - start))
 
 
 def _bounds(values: np.ndarray, level: float) -> tuple[float, float]:
@@ -215,12 +230,12 @@ def _normal_p_value(value: float, differences: np.ndarray) -> float:
 
 def _t_test_p_value(a: pd.Series, b: pd.Series) -> float:
     if len(a) < 2:
-        raise ValueError(f"a paired test needs at least 2 users with both classes, got {len(a)}")
+        raise ValueError(f"a paired test needs at least 2 queries or users with both classes, got {len(a)}")
     return 1.0 if (a == b).all() else float(stats.ttest_rel(a, b).pvalue)
 
 
 def _same_rows(frame_a: pd.DataFrame, frame_b: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    key = ["user_id", "item_id", "label"]
+    key = ["query", "target", "candidates"] if "query" in frame_a else ["user_id", "item_id", "label"]
     for frame in (frame_a, frame_b):
         _require(frame, key)
     a, b = (frame.sort_values(key, kind="stable", ignore_index=True) for frame in (frame_a, frame_b))

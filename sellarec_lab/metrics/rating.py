@@ -1,4 +1,4 @@
-"""How well scores rank rows, and how well probabilities keep their word."""
+"""How well scores order labelled rows, over all rows and within a user, and how well probabilities keep their word."""
 
 from typing import NamedTuple
 
@@ -8,6 +8,8 @@ from numpy.typing import ArrayLike
 from scipy import special, stats
 from sklearn import metrics as sk
 from sklearn.linear_model import LogisticRegression
+
+from sellarec_lab.metrics.ranks import discount
 
 
 class Calibration(NamedTuple):
@@ -38,20 +40,40 @@ def quality(predicted: pd.DataFrame) -> dict[str, float]:
 
 
 def user_auc(user_ids: ArrayLike, labels: ArrayLike, scores: ArrayLike) -> pd.DataFrame:
-    """AUC of every user who has both classes: DataFrame indexed by user_id with auc, rows, positives."""
-    labels, scores = checked(labels, scores)
-    users = np.asarray(user_ids)
-    if users.shape != labels.shape:
-        raise ValueError(f"user_ids have shape {users.shape}, labels have shape {labels.shape}")
-    rows = pd.DataFrame({"user_id": users, "label": labels, "score": scores})
-    rows["positive_rank"] = rows.groupby("user_id")["score"].rank() * rows["label"]
-    table = rows.groupby("user_id").agg(
-        rank_sum=("positive_rank", "sum"), rows=("label", "size"), positives=("label", "sum")
-    )
-    table = table[(table["positives"] > 0) & (table["positives"] < table["rows"])]
+    """AUC of every user who has both classes: DataFrame indexed by user_id with auc, rows, positives.
+
+    ValueError as in `auc` on what is no label or score, and when user_ids are not as many.
+    """
+    rows, table = _by_user(user_ids, labels, scores)
+    rank_sum = (rows.groupby("user_id")["score"].rank() * rows["label"]).groupby(rows["user_id"]).sum()
     positives, negatives = table["positives"], table["rows"] - table["positives"]
-    value = (table["rank_sum"] - positives * (positives + 1) / 2) / (positives * negatives)
-    return table.assign(auc=value)[["auc", "rows", "positives"]]
+    return _with(table, "auc", (rank_sum - positives * (positives + 1) / 2) / (positives * negatives))
+
+
+def user_ndcg(user_ids: ArrayLike, labels: ArrayLike, scores: ArrayLike) -> pd.DataFrame:
+    """NDCG over all rows of every user who has both classes: DataFrame indexed by user_id with ndcg, rows, positives.
+
+    Tied rows share the mean discount of the ranks that they hold together: the expected value over their orders,
+    as in scikit-learn's ``ndcg_score``. ValueError as in `user_auc`.
+    """
+    rows, table = _by_user(user_ids, labels, scores)
+    rows["gain"] = discount(rows["rank"])
+    rows["gain"] = rows.groupby(["user_id", "score"])["gain"].transform("mean") * rows["label"]
+    ideal = discount(np.arange(1, 1 + max(table["positives"], default=0))).cumsum()
+    return _with(table, "ndcg", rows.groupby("user_id")["gain"].sum() / ideal[table["positives"] - 1])
+
+
+def user_map(user_ids: ArrayLike, labels: ArrayLike, scores: ArrayLike) -> pd.DataFrame:
+    """Average precision of every user who has both classes: DataFrame indexed by user_id with map, rows, positives.
+
+    Tied rows enter together, all at the rank of the last of them, as in scikit-learn's ``average_precision_score``.
+    ValueError as in `user_auc`.
+    """
+    rows, table = _by_user(user_ids, labels, scores)
+    rows["found"] = rows.groupby("user_id")["label"].cumsum()
+    end = rows.groupby(["user_id", "score"])[["found", "rank"]].transform("max")
+    rows["precision"] = end["found"] / end["rank"] * rows["label"]
+    return _with(table, "map", rows.groupby("user_id")["precision"].sum() / table["positives"])
 
 
 def uauc(user_ids: ArrayLike, labels: ArrayLike, scores: ArrayLike) -> float:
@@ -59,10 +81,24 @@ def uauc(user_ids: ArrayLike, labels: ArrayLike, scores: ArrayLike) -> float:
 
     Raises ValueError when no user has both classes.
     """
-    table = user_auc(user_ids, labels, scores)
-    if table.empty:
-        raise ValueError("UAUC needs at least one user with both a positive and a negative row, got none")
-    return float(table["auc"].mean())
+    return mean_over_users(user_auc(user_ids, labels, scores)["auc"], "UAUC")
+
+
+def ndcg(user_ids: ArrayLike, labels: ArrayLike, scores: ArrayLike) -> float:
+    """Unweighted mean of `user_ndcg`; ValueError when no user has both classes."""
+    return mean_over_users(user_ndcg(user_ids, labels, scores)["ndcg"], "NDCG")
+
+
+def mean_average_precision(user_ids: ArrayLike, labels: ArrayLike, scores: ArrayLike) -> float:
+    """Unweighted mean of `user_map`; ValueError when no user has both classes."""
+    return mean_over_users(user_map(user_ids, labels, scores)["map"], "MAP")
+
+
+def mean_over_users(per_user: pd.Series, name: str) -> float:
+    """Unweighted mean; ValueError when there is no user."""
+    if per_user.empty:
+        raise ValueError(f"{name.upper()} needs at least one user with both a positive and a negative row, got none")
+    return float(per_user.mean())
 
 
 def scorable_users(user_ids: ArrayLike, labels: ArrayLike) -> np.ndarray:
@@ -127,3 +163,20 @@ def checked(labels: ArrayLike, scores: ArrayLike, probability: bool = False) -> 
         wrong = "are no probabilities" if probability else "are NaN"
         raise ValueError(f"{bad.sum()} of {len(scores)} scores {wrong}, first in row {bad.argmax()}")
     return labels.astype(int), scores
+
+
+def _by_user(user_ids: ArrayLike, labels: ArrayLike, scores: ArrayLike) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Rows of users with both classes, best first, with their rank from 1; and rows and positives of these users."""
+    labels, scores = checked(labels, scores)
+    users = np.asarray(user_ids)
+    if users.shape != labels.shape:
+        raise ValueError(f"user_ids have shape {users.shape}, labels have shape {labels.shape}")
+    rows = pd.DataFrame({"user_id": users, "label": labels, "score": scores})
+    table = rows.groupby("user_id").agg(rows=("label", "size"), positives=("label", "sum"))
+    table = table[(table["positives"] > 0) & (table["positives"] < table["rows"])]
+    rows = rows[rows["user_id"].isin(table.index)].sort_values("score", ascending=False, kind="stable")
+    return rows.assign(rank=rows.groupby("user_id").cumcount() + 1), table
+
+
+def _with(table: pd.DataFrame, name: str, value: pd.Series) -> pd.DataFrame:
+    return table.assign(**{name: value})[[name, "rows", "positives"]]
