@@ -5,8 +5,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from sellarec_lab import alignment, collab, config, metrics, prompts, semantics
-from sellarec_lab.projector import HybridProjector
+from sellarec_lab import alignment, collab, config, metrics, prompts, runtime, semantics
+from sellarec_lab.projector import FILLERS, Projector, load
+from sellarec_lab.training import Table
 
 
 def test_infonce_by_hand():
@@ -76,10 +77,8 @@ def test_semantics_that_cannot_be_are_refused(spoil, message):
 
 
 def test_semantics_are_the_last_hidden_state_of_the_title(lm):
-    from sellarec_lab import llm
-
-    titles = ["", "Film number 1", "Film number 12"]
-    table = semantics.distil(lm, llm.Encoder(lm.tokenizer, "plain"), titles, "Offer: {title}?")
+    template = prompts.Template(("{title}",), describe="Offer: {title}?")
+    table = semantics.distil(lm, prompts.Writer(template, ["", "Film number 1", "Film number 12"]))
     ids = torch.tensor([lm.tokenizer("Offer: Film number 12?")["input_ids"]])
     expected = lm.model(input_ids=ids, output_hidden_states=True).hidden_states[-1][0, -1]
     assert torch.allclose(table[2], expected, atol=1e-5)
@@ -89,26 +88,52 @@ def test_semantics_are_the_last_hidden_state_of_the_title(lm):
 @pytest.fixture
 def projector():
     torch.manual_seed(0)
-    vectors = collab.Vectors(torch.randn(5, 3), torch.randn(7, 3))
-    return HybridProjector(vectors, torch.randn(7, 10), alignment.Head(3, 4, 10))
+    parts = {"users": Table(torch.randn(5, 3)), "items": Table(torch.randn(7, 3)), "head": alignment.Head(3, 4, 10)}
+    parts |= {"semantics": Table(torch.randn(7, 10)), "warm": torch.nn.Linear(10, 10)}
+    return Projector(parts, {kind: FILLERS[kind] for kind in ("user", "item", "warm")})
 
 
 def test_each_kind_goes_through_its_own_path(projector):
-    kinds = torch.tensor([prompts.KINDS.index(k) for k in ("warm", "user", "item", "user")])
-    ids = torch.tensor([2, 1, 6, 4])
-    out = projector(kinds, ids)
-    assert torch.allclose(out[0], projector.warm(projector.semantics.weight[2]))
-    assert torch.allclose(out[1], projector.head(projector.users.weight[1]))
-    assert torch.allclose(out[2], projector.head(projector.items.weight[6]))
-    assert torch.allclose(out[3], projector.head(projector.users.weight[4]))
+    ids = torch.tensor([2, 4])
+    assert torch.allclose(projector("warm", ids), projector.warm(projector.semantics.weight[ids]))
+    assert torch.allclose(projector("user", ids), projector.head(projector.users.weight[ids]))
+    assert torch.allclose(projector("item", ids), projector.head(projector.items.weight[ids]))
+    with pytest.raises(ValueError, match="can't fill a 'taste' token; it was built for user, item, warm"):
+        projector("taste", ids)
+
+
+def test_a_projector_is_read_from_its_file_alone(projector, tmp_path):
+    projector.match_norms(torch.randn(9, 10))
+    projector.save(tmp_path / "p.safetensors")
+    again, ids = load(tmp_path / "p.safetensors"), torch.arange(1, 5)
+    assert all(torch.equal(again(kind, ids), projector(kind, ids)) for kind in ("user", "item", "warm"))
+    assert again.fillers == projector.fillers
+
+
+@pytest.mark.parametrize("kinds", [("user", "item", "warm"), ("user", "item", "warm", "taste")])
+def test_projectors_of_the_first_format_still_load(projector, tmp_path, kinds):
+    """They held one list of scales, in the order user, item, warm, taste, prompt."""
+    tensors = {n: t for n, t in projector.state_dict().items() if not n.startswith("scale")}
+    if "taste" in kinds:
+        tensors |= {"taste.weight": torch.eye(10), "taste.bias": torch.zeros(10)}
+    runtime.save_tensors(tmp_path / "p.safetensors", tensors | {"scale": torch.tensor([1.0, 2.0, 3.0, 4.0, 5.0])})
+    again, ids = load(tmp_path / "p.safetensors"), torch.arange(1, 5)
+    assert tuple(again.fillers) == kinds
+    assert torch.allclose(again("item", ids), 2 * projector("item", ids))
+    assert torch.allclose(again("warm", ids), 3 * projector("warm", ids))
+
+
+def test_a_file_that_holds_no_projector_is_refused_by_name(tmp_path):
+    runtime.save_tensors(tmp_path / "x.safetensors", {"other": torch.ones(2)})
+    with pytest.raises(ValueError, match=r"x.safetensors: no projector \(it holds other\)"):
+        load(tmp_path / "x.safetensors")
 
 
 def test_norms_match_the_words(projector):
     words = 3.0 * F.normalize(torch.randn(50, 10), dim=1)
     projector.match_norms(words)
-    for index, size in enumerate((5, 7, 7)):
-        ids = torch.arange(1, size)
-        norms = projector(torch.full_like(ids, index), ids).norm(dim=1)
+    for kind, size in (("user", 5), ("item", 7), ("warm", 7)):
+        norms = projector(kind, torch.arange(1, size)).norm(dim=1)
         assert float(norms.mean()) == pytest.approx(3.0, rel=1e-4)
 
 
@@ -148,7 +173,7 @@ def test_looking_on_changes_nothing(toy):
 def ever_better(monkeypatch):
     """Every validation is better than the one before, so the last state is kept."""
     steps = itertools.count()
-    monkeypatch.setattr(collab, "ranking_quality", lambda frame: {"auc": float(next(steps))})
+    monkeypatch.setattr(metrics, "quality", lambda frame: {"auc": float(next(steps))})
 
 
 def test_snapshots_run_from_the_start_to_what_was_kept(toy, ever_better):
@@ -186,7 +211,7 @@ def test_a_snapshot_is_the_state_at_its_step(toy, ever_better):
 
 def test_what_training_threw_away_is_no_snapshot(toy, monkeypatch):
     quality = iter([0.5, 0.6, 0.7, 0.4, 0.3, 0.2])
-    monkeypatch.setattr(collab, "ranking_quality", lambda frame: {"auc": next(quality)})
+    monkeypatch.setattr(metrics, "quality", lambda frame: {"auc": next(quality)})
     recorder = alignment.Recorder()
     (kept, _, history), _ = run_alignment(toy, epochs=6, recorder=recorder)
     assert (recorder.finish(kept, history).steps // 4).tolist() == [0, 1, 2, 3]
@@ -212,12 +237,7 @@ def test_the_stage_keeps_its_snapshots(toy_cfg, toy):
     from sellarec_lab import sella
 
     aligned = sella.align(toy_cfg, toy)
-    path = sella.stages.alignment_artifact(toy_cfg, toy).path("snapshots.safetensors")
-    assert path.is_file()
+    assert sella.Pipeline(toy_cfg, toy).alignment.path("snapshots.safetensors").is_file()
     walk = sella.snapshots(toy_cfg, toy)
     with torch.no_grad():
         torch.testing.assert_close(walk.items[-1], aligned.head(aligned.vectors.items[1:]))
-    path.unlink()  # as a result that an earlier version kept
-    again = sella.snapshots(toy_cfg, toy)
-    for a, b in zip(walk, again):
-        torch.testing.assert_close(a, b)

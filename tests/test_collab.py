@@ -8,7 +8,7 @@ import torch
 from scipy.special import expit, logit
 from torch import nn
 
-from sellarec_lab import collab, config, data, runtime
+from sellarec_lab import collab, config, data, metrics, runtime
 
 
 @pytest.fixture(scope="module")
@@ -19,7 +19,7 @@ def fitted(toy):
 
 def test_mf_solves_a_checkerboard(fitted, toy):
     model, history = fitted
-    assert collab.ranking_quality(model.predict(toy.test))["auc"] > 0.95
+    assert metrics.quality(model.predict(toy.test))["auc"] > 0.95
     assert history.best > 0.95
 
 
@@ -114,7 +114,7 @@ def scores(model, frame):
 class TestEveryModel:
     def test_solves_a_checkerboard(self, settings, toy):
         model, history = collab.train(settings, toy)
-        assert collab.ranking_quality(model.predict(toy.test))["auc"] > 0.95
+        assert metrics.quality(model.predict(toy.test))["auc"] > 0.95
         assert history.best > 0.95
 
     def test_comes_back_from_disk(self, settings, toy, tmp_path):
@@ -285,12 +285,6 @@ def test_codes_are_the_signs_that_the_scores_use(toy):
     assert scores(model, toy.test.loc[[row.name]])[0] == pytest.approx(expected.item(), abs=1e-5)
 
 
-def test_codes_as_text():
-    assert collab.as_text([0, 1, 1, 0, 1, 0, 1, 1]) == "0110 1011"
-    assert collab.as_text(torch.tensor([1, 1, 1, 1, 0], dtype=torch.int8)) == "1111 0"
-    assert collab.as_text(np.array([-1, -1, -1, -1])) == ""
-
-
 def test_the_gradient_passes_the_sign_as_if_it_were_tanh():
     x = torch.tensor([-0.5, 0.0, 2.0], requires_grad=True)
     hard = collab.binarised(x)
@@ -334,7 +328,7 @@ def test_the_search_reads_valid_alone_and_puts_the_best_first(toy):
     grid = [{"dim": 2, "loop__epochs": 1}, {"dim": 4, "loop__epochs": 20}]
     found = collab.search(SETTINGS["mf"], types.SimpleNamespace(**parts), grid)  # without a test split
     model, _ = collab.train(config.replace(SETTINGS["mf"], "loop__epochs", 20), toy)
-    best = collab.ranking_quality(model.predict(toy.valid))
+    best = metrics.quality(model.predict(toy.valid))
     assert found["setting"].tolist() == grid[::-1]
     assert found.loc[0, ["auc", "uauc"]].tolist() == pytest.approx(list(best.values()))
     assert found["auc"].is_monotonic_decreasing and (found["seconds"] > 0).all()

@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 import torch
 
-from sellarec_lab import collab, compare, metrics, sella
-from sellarec_lab.compare import catalogue, methods, protocol
+from sellarec_lab import collab, compare, data, metrics, runtime, sella
+from sellarec_lab.compare import methods
 
 
 def test_the_table_holds_what_was_scored_and_nothing_is_computed_twice(toy_cfg, toy, monkeypatch):
@@ -28,7 +28,7 @@ def test_the_table_holds_what_was_scored_and_nothing_is_computed_twice(toy_cfg, 
     assert mf["log_loss"] == pytest.approx(metrics.log_loss(toy.test["label"], p))
     assert mf["ece"] == pytest.approx(metrics.expected_calibration_error(toy.test["label"], p))
     assert ((results["low"] <= results["value"] + 1e-9) | (results["metric"] == "ece")).all()  # ece is biased upwards
-    monkeypatch.setattr(protocol, "_scores", lambda *a: pytest.fail("computed again"))
+    monkeypatch.setattr(runtime.Stage, "_make", lambda stage: pytest.fail(f"{stage.name} was made again"))
     again = compare.run(toy_cfg, toy, models)
     pd.testing.assert_frame_equal(again["mf"][0], scored["mf"][0])
     assert "Item mean + user mean" in compare.summary(results)._repr_html_()
@@ -43,7 +43,7 @@ def _break(monkeypatch, name, error):
     def broken(cfg, data):
         raise error
 
-    changed = dataclasses.replace(methods.METHODS[name], scorer=broken)
+    changed = dataclasses.replace(methods.METHODS[name], stage=compare.put_together("broken", broken))
     monkeypatch.setitem(methods.METHODS, name, changed)
 
 
@@ -76,7 +76,7 @@ def test_a_seed_that_failed_does_not_shift_the_others(toy_cfg, toy, monkeypatch)
     table = compare.cells(toy_cfg, toy, scored)
     assert table[["seed", "error"]].to_numpy().tolist() == [[1, ""], [0, "gone"]]
     other = dataclasses.replace(toy_cfg, seed=1)
-    assert table["seconds"].iloc[0] == compare.costs(other, toy, "mf")["seconds"]
+    assert table["seconds"].iloc[0] == runtime.costs(compare.answers(other, toy, "mf").values())["seconds"]
 
 
 def test_two_workers_give_what_one_gives(toy_cfg, toy):
@@ -119,8 +119,8 @@ def test_own_vectors_fill_the_tokens(toy_cfg, toy):
 
 
 def test_recipes_differ_in_what_they_train(toy_cfg, toy):
-    stages = [list(sella.stage_artifacts(toy_cfg, toy, r).values()) for r in sella.RECIPES.values() if r.slots]
-    assert len({s[-1].key for s in stages}) == len(stages)
+    keys = [sella.Pipeline(toy_cfg, toy, r).injection.key for r in sella.RECIPES.values() if r.slots]
+    assert len(set(keys)) == len(keys)
 
 
 def test_every_method_runs(toy_cfg, toy):
@@ -130,7 +130,7 @@ def test_every_method_runs(toy_cfg, toy):
     results = compare.table(toy_cfg, toy, scored, samples=20, rank_users=3)
     assert set(results["model"]) == set(compare.METHODS) - {"oracle"}
     ranked = results[results["split"] == "catalogue-3"]
-    assert set(ranked["model"]) == {n for n, m in compare.METHODS.items() if not m.fuses and n != "oracle"}
+    assert set(ranked["model"]) == {n for n, m in compare.METHODS.items() if "next-item" in m.tasks}
     assert ranked["value"].between(0, 1).all()
 
 
@@ -184,14 +184,15 @@ def test_renumbering_moves_every_table(believed, toy):
     items = np.concatenate([[0], np.roll(np.arange(1, toy.n_items + 1), 1)])
     users = np.arange(toy.n_users + 1)
     other = compare.renumber(model, users, items)
-    assert other.memory.titles[items[3]] == model.memory.titles[3]
+    assert other.profiles.titles[items[3]] == model.profiles.titles[3]
     assert torch.equal(other.projector.items.weight[items[3]], model.projector.items.weight[3])
     assert not torch.equal(other.projector.items.weight, model.projector.items.weight)
 
 
 def test_a_model_that_fails_the_battery_has_no_row(toy_cfg, toy, monkeypatch):
     found = pd.DataFrame([("x", "1", "bad")], columns=["check", "value", "verdict"])
-    monkeypatch.setattr(protocol, "sanity", lambda *a: found)
+    zero = dataclasses.replace(methods.METHODS["zero-shot"], checks=lambda *a: found)
+    monkeypatch.setitem(methods.METHODS, "zero-shot", zero)
     scored = compare.run(toy_cfg, toy, ["zero-shot"])
     assert "not to be believed: x: 1 (bad)" in scored.failures["zero-shot", 0]
 
@@ -239,28 +240,46 @@ def test_fusion_of_nothing_is_refused():
 # ---- whole catalogue
 
 
-def test_catalogue_questions_leave_no_rated_item_among_the_candidates(toy):
-    asked = catalogue.questions(toy, 100)
-    before = pd.concat([toy.train, toy.valid])
+@pytest.mark.parametrize("split", ["valid", "test"])
+def test_questions_leave_no_rated_item_among_the_candidates(toy, split):
+    asked = compare.likers(toy, split, 100)
+    before = pd.concat([toy.train, toy.valid] if split == "test" else [toy.train])
     for user, row in asked.iterrows():
         own = before[before["user_id"] == user]
         assert sorted(row["seen"]) == sorted(own["item_id"])
         assert row["history"] == own[own["label"] == 1].sort_index()["item_id"].tolist()
-        assert row["relevant"] and not row["relevant"] & set(row["seen"])
+        assert row["targets"] and not row["targets"] & set(row["seen"])
+
+
+class Even(data.Ranker):
+    """Knows the answer: even users like even items."""
+
+    def __init__(self, toy, sign=1.0):
+        self.profiles, self.sign = data.Profiles.of(toy), sign
+        self.parity = [t["external_id"].str[1:].astype(int) % 2 for t in (toy.users, toy.items)]
+
+    def predict(self, frame):
+        user, item = self.parity
+        return frame.assign(score=self.sign * (frame["user_id"].map(user) == frame["item_id"].map(item)))
 
 
 def test_a_model_that_knows_the_likes_ranks_them_first(toy):
-    asked = catalogue.questions(toy, 100)
-    user, item = (t["external_id"].str[1:].astype(int) % 2 for t in (toy.users, toy.items))
+    asked = compare.likers(toy, "test", 100)
+    best, worst = (Even(toy, sign).rank(asked) for sign in (1.0, -1.0))
+    assert metrics.value(best, "hr@10") == 1 and set(best["ties"]) == {"worst"}
+    assert metrics.value(worst, "ndcg@5") < metrics.value(best, "ndcg@5")
+    unseen = toy.n_items - asked["seen"].map(lambda items: len(set(items)))
+    assert (best.groupby("query")["candidates"].first() == unseen).all()
 
-    def even(frame):
-        return frame.assign(score=(frame["user_id"].map(user) == frame["item_id"].map(item)).astype(float))
 
-    scores = catalogue.score_catalogue(even, asked, toy.n_items, "toy")
-    assert np.isneginf(scores[:, 0]).all()
-    assert (catalogue.ranking(scores, asked)["hr@10"] == 1).all()
-    worst = catalogue.ranking(np.where(np.isfinite(scores), -scores, -np.inf), asked)
-    assert worst["ndcg@5"].mean() < catalogue.ranking(scores, asked)["ndcg@5"].mean()
+def test_every_collaborative_model_recommends(toy_cfg, toy):
+    for name in ("mf", "lightgcn", "sasrec", "din", "means"):
+        model = compare.method(name).stage(toy_cfg, toy).value()
+        top = model.recommend(3, k=4)
+        assert list(top.columns) == ["item_id", "title", "score"] and top["score"].is_monotonic_decreasing
+        assert not set(top["item_id"]) & set(model.profiles.seen[3])
+        with pytest.raises(KeyError, match="user 999 is not in the data; known ids run from 1 to 24"):
+            model.recommend(999)
 
 
 # ---- text

@@ -279,7 +279,7 @@ def test_fine_tuning_learns_any_examples(lm):
     lm.base.get_input_embeddings().weight.data *= 20  # so small a random model can say nothing clearly otherwise
     llm.attach(lm, config.LoraConfig(r=8, dropout=0.0))
     many, texts = [make(i) for i in range(1, 9)], [f" Film number {9 - i}" for i in range(1, 9)]
-    loop = config.LoopConfig(learning_rate=1e-2, batch_size=8, epochs=40)
+    loop = config.LoopConfig(learning_rate=1e-2, batch_size=8, epochs=120)
     history = llm.finetune(lm, llm.Examples(many, targets=texts), [llm.TextLoss()], loop, label="titles")
     assert history.records[-1]["loss"] < 0.7 * history.records[0]["loss"]
 

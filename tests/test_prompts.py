@@ -1,5 +1,6 @@
 import pandas as pd
 import pytest
+import torch
 
 from sellarec_lab import config, prompts
 from sellarec_lab.prompts import Slot, Template, Text
@@ -64,6 +65,8 @@ def test_codes_stand_where_the_tokens_would_as_words_of_their_own():
     prompt = prompts.Writer(TINY, TITLES, codes=codes).write(1, 4, ())
     assert prompt.text == "Taste: 0110 1011. Offer: Up 1111 1111?"
     assert prompts.Writer(TINY, TITLES, codes=codes).write(0, 4, ()).text == "Offer: Up 1111 1111?"
+    bits = torch.tensor([[1, 1, 1, 1, 0]], dtype=torch.int8)
+    assert prompts.CodeWords.of((bits, bits)).users == ["1111 0"]
 
 
 def test_a_template_without_a_place_for_a_token_is_refused(monkeypatch):

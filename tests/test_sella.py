@@ -31,7 +31,7 @@ def test_predict_gives_the_rows_and_a_finite_score(trained, toy):
 def test_recommend_equals_scoring_one_by_one_and_leaves_seen_items_out(trained):
     user = 3
     top = trained.recommend(user, k=3)
-    unseen = set(range(1, len(trained.memory.titles))) - set(trained.memory.seen[user])
+    unseen = set(range(1, len(trained.profiles.titles))) - set(trained.profiles.seen[user])
     scores = {i: trained.score_prompts([trained.prompt(user, i)])[0] for i in unseen}
     assert top["item_id"].tolist() == sorted(scores, key=lambda i: -scores[i])[:3]
     assert top["score"].tolist() == pytest.approx([scores[i] for i in top["item_id"]], abs=1e-5)
@@ -71,9 +71,9 @@ def test_stages_are_kept_and_changed_inputs_make_new_ones(toy_cfg, toy):
     stamp = (first.folder / "manifest.json").stat().st_mtime_ns
     assert (sella.tune(toy_cfg, toy).folder / "manifest.json").stat().st_mtime_ns == stamp
     for field, value in (("seed", 5), ("lora__r", 2), ("prompt__history", 3)):
-        assert not sella.stages.tuning_artifact(config.replace(toy_cfg, field, value), toy).finished
+        assert not sella.Pipeline(config.replace(toy_cfg, field, value), toy).tuning.finished
     fewer = dataclasses.replace(toy, train=toy.train.iloc[:-1])
-    assert not sella.stages.tuning_artifact(toy_cfg, fewer).finished
+    assert not sella.Pipeline(toy_cfg, fewer).tuning.finished
     manifest = json.loads((first.folder / "manifest.json").read_text())
     assert manifest["inputs"]["data"] == toy.fingerprint and manifest["libraries"]["torch"]
     assert {"preset", "backbone", "revision", "commit", "seconds"} <= manifest.keys()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 
 import numpy as np
@@ -11,7 +12,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from sellarec_lab import runtime
-from sellarec_lab.data import Ranker
+from sellarec_lab.data import Interactions, Profiles, Ranker
 
 Inputs = tuple[torch.Tensor, ...]
 
@@ -26,6 +27,13 @@ class Pointwise(nn.Module, Ranker):
         super().__init__()
         self.register_buffer("seen_users", torch.zeros(n_users + 1, dtype=torch.bool))
         self.register_buffer("seen_items", torch.zeros(n_items + 1, dtype=torch.bool))
+
+    data: Interactions  # what it was built for
+
+    @functools.cached_property
+    def profiles(self) -> Profiles:
+        """Known when a recommendation is asked for: training never looks at test."""
+        return Profiles.of(self.data)
 
     def mark_seen(self, train: pd.DataFrame) -> None:
         """Remember which users and items training rows hold."""

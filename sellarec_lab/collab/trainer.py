@@ -14,7 +14,7 @@ from sellarec_lab.collab.mf import MatrixFactorisation
 from sellarec_lab.collab.pointwise import LogisticLoss, Pointwise, labels_of, shuffled
 from sellarec_lab.collab.sequential import DIN, SASRec
 from sellarec_lab.config import CodesConfig, DINConfig, LightGCNConfig, MFConfig, Preset, SASRecConfig
-from sellarec_lab.data import Interactions, Profiles
+from sellarec_lab.data import Interactions
 from sellarec_lab.runtime import Stage
 from sellarec_lab.training import History
 
@@ -57,7 +57,7 @@ def new(config: AnyConfig, data: Interactions, seed: int = 0) -> Pointwise:
     with runtime.seeded(seed, label):
         model = build(config, data)
     model.mark_seen(data.train)
-    model.profiles = Profiles.of(data)
+    model.data = data
     return model
 
 
