@@ -97,6 +97,14 @@ def lora(folder, out, answer=None):
     return train(answer, lambda rows: ids[rows], loop, validate=validate)
 
 
+def sharded(folder, out):
+    """The same, with the backbone's blocks spread over the processes."""
+    answer = Answer(folder)
+    weight = answer.lm.base.base_model.layers[0].mlp.down_proj.base_layer.weight
+    assert 2 * weight.to_local().numel() == weight.numel()
+    return lora(folder, out, answer)
+
+
 def resumed(folder, out):
     """A run with dropout that is killed, and goes on."""
 

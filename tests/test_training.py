@@ -226,6 +226,7 @@ def test_a_checkpoint_of_other_processes_is_refused(tmp_path):
 
 # `accelerate launch --cpu` starts one process, whatever it is asked for; --multi_gpu without a GPU uses gloo
 TWO = ("-m", "accelerate.commands.launch", "--main_process_port=0", "--multi_gpu", "--num_processes=2")
+SPREAD = (*TWO[:3], f"--config_file={ROOT / 'docs' / 'fsdp.yaml'}")
 
 
 def launched(cases: str, folder: Path, out: Path, *launcher: str) -> dict[str, dict[str, torch.Tensor]]:
@@ -258,6 +259,10 @@ def test_two_processes_train_what_one_trains(alone, lm_folder, tmp_path):
         {n: t for n, t in together[case].items() if n != "losses"} for case in ("resumed", "uninterrupted")
     )
     assert all(torch.equal(resumed[name], value) for name, value in whole.items())
+
+
+def test_a_backbone_spread_over_two_processes_trains_what_a_whole_one_trains(alone, lm_folder, tmp_path):
+    assert_close(launched("sharded", lm_folder, tmp_path, *SPREAD)["sharded"], alone["lora"])
 
 
 def test_one_failing_process_ends_them_all(lm_folder, tmp_path):
