@@ -102,6 +102,8 @@ LOSSES = {"infonce": infonce, "rince": rince}
 class AlignedModel(nn.Module):
     """MF, the head, and the semantic table, trained together on batches of ratings."""
 
+    whole_batch = True  # the items of a batch are each other's negatives
+
     def __init__(self, mf: MatrixFactorisation, semantics: torch.Tensor, config: AlignmentConfig):
         super().__init__()
         self.mf, self.config = mf, config

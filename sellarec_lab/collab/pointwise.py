@@ -13,6 +13,7 @@ from torch import nn
 
 from sellarec_lab import runtime
 from sellarec_lab.data import Interactions, Profiles, Ranker
+from sellarec_lab.training import Batches
 
 Inputs = tuple[torch.Tensor, ...]
 
@@ -67,14 +68,17 @@ class LogisticLoss(nn.Module):
         return F.binary_cross_entropy_with_logits(self.model(*inputs), labels)
 
 
-def shuffled(columns: Inputs, batch_size: int, seed: int) -> Callable[[int], list[Inputs]]:
-    """epoch -> list of batches of the columns [n, ..], on the training device; depends on seed and epoch alone."""
+def shuffled(columns: Inputs, batch_size: int, seed: int) -> Callable[[int], Batches]:
+    """epoch -> batches of the columns [n, ..], on the training device; depends on seed and epoch alone."""
     columns = tuple(column.to(runtime.device().value) for column in columns)
 
-    def batches(epoch: int) -> list[Inputs]:
+    def make(rows: np.ndarray) -> Inputs:
+        chosen = torch.from_numpy(rows).to(columns[0].device)
+        return tuple(column[chosen] for column in columns)
+
+    def batches(epoch: int) -> Batches:
         order = np.random.default_rng([seed, epoch]).permutation(len(columns[0]))
-        parts = torch.from_numpy(order).to(columns[0].device).split(batch_size)
-        return [tuple(column[part] for column in columns) for part in parts]
+        return Batches([order[i : i + batch_size] for i in range(0, len(order), batch_size)], make)
 
     return batches
 
@@ -84,7 +88,7 @@ def labels_of(train: pd.DataFrame) -> torch.Tensor:
     return torch.tensor(train["label"].to_numpy().copy()).float()
 
 
-def rating_batches(train: pd.DataFrame, batch_size: int, seed: int) -> Callable[[int], list[Inputs]]:
-    """epoch -> list of (users [B], items [B], labels [B]); depends on the seed and the epoch alone."""
+def rating_batches(train: pd.DataFrame, batch_size: int, seed: int) -> Callable[[int], Batches]:
+    """epoch -> batches of (users [B], items [B], labels [B]); depends on the seed and the epoch alone."""
     users, items = (torch.tensor(train[column].to_numpy().copy()) for column in ("user_id", "item_id"))
     return shuffled((users, items, labels_of(train)), batch_size, seed)

@@ -59,7 +59,7 @@ _ML1M_CPU = Preset(
     codes=CodesConfig(loop=_loop(CF_LOOP, weight_decay=0.3)),
     alignment=AlignmentConfig(loop=_loop(AlignmentConfig().loop, weight_decay=3.0)),
 )
-_QWEN_LOOP = LoopConfig(learning_rate=2e-4, batch_size=16, epochs=1, warmup=0.01)
+_QWEN_LOOP = LoopConfig(learning_rate=2e-4, batch_size=16, micro_batch=8, epochs=1, warmup=0.01)
 _T4 = Preset(
     name="t4",
     dataset="ml-1m",
@@ -78,11 +78,11 @@ _PAPER = Preset(
     prompt=PromptConfig(template="paper"),
     lora=LoraConfig(r=64, alpha=16, dropout=0.05),
     mf=MFConfig(dim=256, biases=False, loop=_loop(MFConfig().loop, epochs=3000, patience=50)),
-    tuning=TuningConfig(loop=LoopConfig(learning_rate=8e-5, batch_size=128, epochs=1, warmup=0.01)),
+    tuning=TuningConfig(loop=LoopConfig(learning_rate=8e-5, batch_size=128, micro_batch=8, epochs=1, warmup=0.01)),
     alignment=AlignmentConfig(weight=1.0, hidden=1024, loop=_loop(AlignmentConfig().loop, epochs=3000, patience=50)),
     injection=InjectionConfig(
         trainable=("projector", "tables", "semantics"),
-        loop=LoopConfig(learning_rate=2e-4, batch_size=300, epochs=1, warmup=0.0),
+        loop=LoopConfig(learning_rate=2e-4, batch_size=300, micro_batch=5, epochs=1, warmup=0.0),
     ),
 )
 

@@ -17,7 +17,8 @@ class LoopConfig:
     """The optimisation of one stage (`training.fit`)."""
 
     learning_rate: float = 1e-3
-    batch_size: int = 64
+    batch_size: int = 64  # rows that the optimiser sees at a step
+    micro_batch: int | None = None  # rows that fit into memory at once; None takes all of a step's
     epochs: int = 1
     rows: int | None = None  # at most this many training rows an epoch, drawn anew each epoch; None takes all
     weight_decay: float = 0.01
@@ -31,6 +32,8 @@ class LoopConfig:
     def __post_init__(self):
         _require(self.learning_rate > 0, f"learning_rate must be positive, got {self.learning_rate}")
         _require(self.batch_size > 0, f"batch_size must be positive, got {self.batch_size}")
+        fits = self.micro_batch is None or self.micro_batch > 0
+        _require(fits, f"micro_batch must be positive or None, got {self.micro_batch}")
         _require(self.epochs >= 0, f"epochs must not be negative, got {self.epochs}")
         _require(self.schedule in ("cosine", "constant"), f"schedule is 'cosine' or 'constant', got {self.schedule!r}")
 

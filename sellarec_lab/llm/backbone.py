@@ -22,6 +22,7 @@ from transformers.utils import logging as hf_logging
 
 from sellarec_lab import runtime
 from sellarec_lab.config import BackboneConfig
+from sellarec_lab.llm import sharding
 from sellarec_lab.runtime import Decision
 
 _HERE = Path(__file__).parent.parent
@@ -112,17 +113,20 @@ def load(config: BackboneConfig) -> LanguageModel:
     Raises:
         MemoryError: the weights will not fit; says how much is missing.
         OSError: neither a folder nor a hub id that can be read.
+        ValueError: 4-bit weights are to be spread over processes (FSDP).
     """
     source = str(embedded_folder() if config.name == "embedded" else config.name)
     on = runtime.device().value
     dtype, quantisation = runtime.dtype(config.dtype, on), runtime.quantisation(config.quantisation, on)
-    hf = AutoConfig.from_pretrained(source, revision=config.revision)
-    need, free = estimate_memory(hf, quantisation.value, dtype.value), _available(on)
+    hf, shares = AutoConfig.from_pretrained(source, revision=config.revision), sharding.shares(on)
+    if shares > 1 and quantisation.value == "nf4":
+        raise ValueError(f"{config.name}: FSDP can't take 4-bit weights apart; set backbone__quantisation='none'")
+    need, free = estimate_memory(hf, quantisation.value, dtype.value) / shares, _available(on)
     if need > free:
         raise MemoryError(f"{config.name}: needs {need:.1f} GiB, {free:.1f} GiB are free; try quantisation='nf4'")
     kwargs = {"quantization_config": _four_bit(dtype.value)} if quantisation.value == "nf4" else {}
-    if on == "cuda":
-        kwargs["device_map"] = {"": 0}
+    if on == "cuda" and shares == 1:
+        kwargs["device_map"] = {"": torch.cuda.current_device()}
     bars = hf_logging.is_progress_bar_enabled()
     if need < 0.1:
         hf_logging.disable_progress_bar()  # a bar for what takes no time is noise
@@ -139,6 +143,8 @@ def load(config: BackboneConfig) -> LanguageModel:
     elif on != "cuda":
         model.to(on)
     model.requires_grad_(False)
+    if shares > 1:
+        sharding.spread(model, on)
     model.config.use_cache = False
     template = config.template
     if template == "auto":

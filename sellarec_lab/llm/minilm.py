@@ -94,10 +94,11 @@ def pretrain(
     model = new_model(config, len(tokenizer))
     chunk = 64  # batches drawn together and sorted by length, so that little is padded
 
-    def batches(epoch: int) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    def batches(epoch: int) -> training.Batches:
         texts = sorted(documents(config.batch_size * chunk, epoch * chunk / config.steps), key=len)
         order = np.random.default_rng([config.seed, epoch]).permutation(chunk)
-        return [_padded(tokenizer, texts[i * config.batch_size : (i + 1) * config.batch_size]) for i in order]
+        alike = np.arange(len(texts)).reshape(chunk, config.batch_size)
+        return training.Batches(alike[order], lambda rows: _padded(tokenizer, [texts[row] for row in rows]))
 
     loop = LoopConfig(
         learning_rate=config.learning_rate, batch_size=config.batch_size, epochs=max(1, config.steps // chunk),

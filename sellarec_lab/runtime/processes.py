@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import functools
 import os
+from typing import TypeVar
 
 import torch
 from accelerate import PartialState
 from accelerate.utils import broadcast_object_list
+
+T = TypeVar("T")
 
 
 @functools.cache
@@ -32,7 +35,7 @@ def wait() -> None:
         _state().wait_for_everyone()
 
 
-def agree(answer: bool) -> bool:
+def agree(answer: T) -> T:
     """The main process's answer, for every process of the run."""
     if _state() is None:
         return answer
