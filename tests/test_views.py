@@ -1,5 +1,6 @@
 """Views: what is drawn is what was given; bad shapes are loud; html is escaped; maps are cached."""
 
+import re
 import sys
 from types import SimpleNamespace
 
@@ -10,9 +11,10 @@ import pytest
 
 from sellarec_lab import data as rooms
 from sellarec_lab import prompts, views
-from sellarec_lab.sella import AnswerToken, LeftOut
+from sellarec_lab.sella import AnswerToken, Explanation, LeftOut
 from sellarec_lab.training import History
 from sellarec_lab.views import maps, style
+from sellarec_lab.views import prompt as picture
 
 # ------------------------------------------------------------------------------------- fixtures
 
@@ -57,23 +59,21 @@ def scored(n: int = 200, seed: int = 0) -> tuple[pd.DataFrame, np.ndarray]:
     return frame, truth
 
 
-def explanation(title: str = "Night", **changes) -> SimpleNamespace:
+def explanation(title: str = "Night", **changes) -> Explanation:
     """What `Recommender.explain` returns, by hand: the view needs no model."""
     slots = ("user", "item")
     prompt = prompts.build(prompts.TEMPLATES["tiny"], ["", title], user_id=3, item_id=1, history=(), slots=slots)
     made = {
         "prompt": prompt,
         "tokens": ["Taste", ":", "<User_ID>", "\n", title, "<Item_ID>", "?"],
-        "slots": {"user": 2, "item": 5},
-        "score": 1.5,
-        "probability": 0.8176,
-        "without": {"user": 1.0, "item": 2.25},
+        "roles": ["frame", "frame", "user", "frame", "title", "item", "frame"],
         "ids": [40, 41, 0, 42, 43, 0, 44],
-        "positions": {"user": (2,), "item": (5,)},
+        "score": 1.5,
+        "without": {"user": 1.0, "item": 2.25},
         "without_titles": [],
         "answers": (AnswerToken(" Yes", 7, 2.0, 0.5), AnswerToken(" No", 8, 0.5, 0.1116)),
     }
-    return SimpleNamespace(**(made | changes))
+    return Explanation(**(made | changes))
 
 
 def named(figure: go.Figure, name: str):
@@ -440,72 +440,93 @@ def test_scores_against_the_truth_that_made_them():
 
 # ------------------------------------------------------------------------------------- prompt
 
-WORD = "display:inline-block;margin:1px;padding:1px 4px;border-radius:4px;white-space:pre;"
-PLAIN = WORD + "background:#F3F3F3;border:1px solid #DDDDDD;color:#222222"
-ID = "<sub style='color:#8A8A8A;font-size:9px;margin-left:3px'>{0}</sub>"
+BOX = "display:inline-block;margin:1px;padding:0 3px;border-radius:4px;white-space:pre-wrap;"
+PLAIN = BOX + "background:#F6F6F6;border:1px solid #E2E2E2;color:#444444"
+TITLE = BOX + "background:#FFF3D6;border:1px solid #D9A521;color:#222222;font-weight:bold"
+SOFT = BOX + "background:{0};border:1px solid {0};color:#FFFFFF;font-weight:bold"
+ID = "<sub style='color:#6E6E6E;font-size:9px;margin-left:3px'>{0}</sub>"
 SNAPSHOT = (
-    f"<span title='position 0, id 40' style='{PLAIN}'>Taste{ID.format(40)}</span>"
-    f"<span title='position 1, id 41' style='{PLAIN}'>:{ID.format(41)}</span>"
-    f"<span title='position 2: soft token, no word' style='{WORD}background:#0072B2;border:1px solid #0072B2;"
-    "color:#FFFFFF;font-weight:bold'>&lt;User_ID&gt;</span>"
-    f"<span title='position 3, id 42' style='{PLAIN}'>↵{ID.format(42)}</span><br>"
-    f"<span title='position 4, id 43' style='{PLAIN}'>Night{ID.format(43)}</span>"
-    f"<span title='position 5: soft token, no word' style='{WORD}background:#D55E00;border:1px solid #D55E00;"
-    "color:#FFFFFF;font-weight:bold'>&lt;Item_ID&gt;</span>"
-    f"<span title='position 6, id 44' style='{PLAIN}'>?{ID.format(44)}</span>"
+    f"<span title='position 0: frame, id 40' style='{PLAIN}'>Taste{ID.format(40)}</span>"
+    f"<span title='position 1: frame, id 41' style='{PLAIN}'>:{ID.format(41)}</span>"
+    f"<span title='position 2: soft token, no word' style='{SOFT.format('#0072B2')}'>&lt;User_ID&gt;</span>"
+    f"<span title='position 3: frame, id 42' style='{PLAIN}'>↵{ID.format(42)}</span><br>"
+    f"<span title='position 4: title, id 43' style='{TITLE}'>Night{ID.format(43)}</span>"
+    f"<span title='position 5: soft token, no word' style='{SOFT.format('#D55E00')}'>&lt;Item_ID&gt;</span>"
+    f"<span title='position 6: frame, id 44' style='{PLAIN}'>?{ID.format(44)}</span>"
 )
 
 
 def test_prompt_tokens_as_they_were():
     page = views.prompt_tokens(explanation())._repr_html_()
-    assert f"<div>{SNAPSHOT}</div>" in page
-    assert "<b>Yes</b> 0.818" in page and "0.182 <b>No</b>" in page
+    assert f">{SNAPSHOT}</div>" in page
+    assert "P(Yes) = <b>0.818</b>" in page
     assert "score +1.500 = logit(Yes) − logit(No)" in page
     assert f"<span style='{PLAIN}'> Yes{ID.format(7)}</span> logit +2.000, P 0.5000 of the whole vocabulary" in page
     assert f"<span style='{PLAIN}'> No{ID.format(8)}</span> logit +0.500, P 0.1116" in page
     assert "7 tokens, 2 of them soft" in page
+    assert "<sub" not in picture.boxes(explanation(), ids=False)
 
 
 def test_every_soft_token_of_a_kind_is_coloured():
-    page = str(views.prompt_tokens(explanation(positions={"prompt": (1, 2, 5)})))
-    assert page.count("&lt;Prompt&gt;") == 3 and "3 of them soft" in page
+    roles = ["prompt", "prompt", "user", "frame", "prompt", "item", "frame"]
+    page = picture.boxes(explanation(roles=roles, tokens=["<Prompt>"] * 7))
+    assert page.count(SOFT.format(views.SLOT_COLOURS["prompt"])) == 3 and "5 of them soft" in page
+    assert explanation(roles=roles).positions == {"prompt": (0, 1, 4), "user": (2,), "item": (5,)}
+    assert explanation(roles=roles).slots == {"prompt": 0, "user": 2, "item": 5}
 
 
 @pytest.mark.parametrize("title", ["<script>alert('1')</script>", "<Item_ID>", "a & b"])
 def test_titles_stay_text(title):
-    page = str(views.prompt_tokens(explanation(title)))
-    assert "<script>" not in page and "<Item_ID>" not in page and " & b" not in page
-    assert page.count("font-weight:bold") == 2  # only positions make a soft token
-    assert "<script>alert" not in views.to_html(views.prompt_tokens(explanation(title)))
+    made = explanation(title, without_titles=[LeftOut(1, title, 1.0)])
+    for view in (views.prompt_tokens(made), views.attribution(made)):
+        page = str(view)
+        assert "<script>" not in page and "<Item_ID>" not in page and " & b" not in page
+        assert "<script>alert" not in views.to_html(view)
+    drawn = picture.boxes(made)
+    assert drawn.count("soft token, no word") == 2  # only positions make a soft token
+    assert drawn.count(SOFT.format(views.SLOT_COLOURS["item"])) == 1
 
 
-def test_slots_must_stand_on_tokens():
-    with pytest.raises(ValueError, match="position 7 of 7 tokens"):
-        views.prompt_tokens(explanation(positions={"user": (2, 7)}))
-    with pytest.raises(ValueError, match="unknown slot kind 'mood'"):
-        views.prompt_tokens(explanation(positions={"mood": (1,)}))
-    with pytest.raises(ValueError, match=r"ids have shape \(1,\), tokens have shape \(7,\)"):
-        views.prompt_tokens(explanation(ids=[1]))
+def test_every_position_needs_a_token_a_role_and_an_id():
+    with pytest.raises(ValueError, match="'tokens': 7, 'roles': 7, 'ids': 1"):
+        explanation(ids=[1])
+    with pytest.raises(ValueError, match="position 0 has the unknown role 'mood'; known roles: frame"):
+        views.prompt_tokens(explanation(roles=["mood"] * 7))
+
+
+def bars(made: Explanation) -> dict[str, str]:
+    """Name → worth, from the top, as `attribution` writes them."""
+    cells = re.findall("<td[^>]*>([^<]*)</td>", str(views.attribution(made)))
+    return dict(zip(cells[::2], cells[1::2], strict=True))
 
 
 def test_attribution_is_score_minus_score_without():
-    figure = views.attribution(explanation())
-    bars = figure.data[0]
-    assert list(bars.x) == [0.5, -0.75]
-    assert list(figure.layout.yaxis.ticktext) == ["&lt;User_ID&gt;", "&lt;Item_ID&gt;"]
-    assert list(bars.marker.color) == ["#0072B2", "#D55E00"]
-    assert "does not add up" in figure.layout.title.text
-    text_only = views.attribution(explanation(without={}, slots={}))
-    assert text_only.layout.annotations[0].text == "this prompt has neither a soft token nor a history"
+    assert bars(explanation()) == {"&lt;User_ID&gt;": "+0.500", "&lt;Item_ID&gt;": "-0.750"}
+    page = str(views.attribution(explanation()))
+    assert "does not add up" in page and "score +1.500, P(like) = 0.818" in page
+    assert "left:50.00%;width:33.33%" in page and "left:0.00%;width:50.00%" in page  # the longest bar fills its half
+    assert "nothing to take out" in str(views.attribution(explanation(without={})))
 
 
 def test_attribution_sorts_titles_among_soft_tokens():
-    titles = [LeftOut(4, "<b>Dusk", 1.25), LeftOut(6, "Dawn", 0.5), LeftOut(4, "<b>Dusk", 3.0)]
-    figure = views.attribution(explanation(without_titles=titles))
-    assert list(figure.data[0].x) == [1.0, 0.5, 0.25, -0.75, -1.5]
-    names = ["Dawn", "&lt;User_ID&gt;", "&lt;b&gt;Dusk", "&lt;Item_ID&gt;", "&lt;b&gt;Dusk"]
-    assert list(figure.layout.yaxis.ticktext) == names
-    assert [row[1] for row in figure.data[0].customdata] == [0.5, 1.0, 1.25, 2.25, 3.0]
+    titles = [LeftOut(4, "<b>Dusk", 1.25), LeftOut(6, "Dawn", 0.5), LeftOut(4, "Noon", 3.0)]
+    made = explanation(without_titles=titles)
+    assert list(bars(made).items()) == [
+        ("Dawn", "+1.000"), ("&lt;User_ID&gt;", "+0.500"), ("&lt;b&gt;Dusk", "+0.250"), ("&lt;Item_ID&gt;", "-0.750"),
+        ("Noon", "-1.500"),
+    ]  # fmt: skip
+    assert "Noon: score without it +3.000" in str(views.attribution(made))
+    assert [part.name for part in picture.parts(made)] == ["<User_ID>", "<Item_ID>", "<b>Dusk", "Dawn", "Noon"]
+
+
+def test_a_bar_never_divides_by_nothing():
+    assert bars(explanation(without={"user": 1.5})) == {"&lt;User_ID&gt;": "+0.000"}
+
+
+def test_the_verdict_marks_the_truth_and_escapes_its_lines():
+    drawn = picture.verdict(explanation(), 0.625, ["<b> & more"])
+    assert "left:62.5%" in drawn and "&lt;b&gt; &amp; more" in drawn
+    assert "<span" not in picture.verdict(explanation())
 
 
 # ------------------------------------------------------------------------------------- style

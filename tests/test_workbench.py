@@ -13,7 +13,8 @@ from sellarec_lab.alignment import Head
 from sellarec_lab.collab import Vectors
 from sellarec_lab.projector import HybridProjector, SoftPrompt
 from sellarec_lab.prompts import Slot
-from sellarec_lab.workbench import Case, desk, render
+from sellarec_lab.views.prompt import boxes
+from sellarec_lab.workbench import Case, desk
 from sellarec_lab.workbench.case import check_template, from_json
 
 # ------------------------------------------------------------------------------------- fixtures
@@ -29,6 +30,7 @@ def recommender(lm, toy, name: str, **recipe) -> sella.Recommender:
         projector = SoftPrompt(lm.word_embeddings, prompts.PROMPT_TOKENS)
     elif chosen.slots:
         semantics = torch.randn(toy.n_items + 1, lm.width)
+        semantics[0] = 0  # padding means nothing
         projector = HybridProjector(vectors, semantics, Head(4, 8, lm.width), "taste" in chosen.slots)
     codes = None
     if chosen.codes:
@@ -192,23 +194,44 @@ def test_an_answer_is_one_batch_and_agrees_with_scoring_by_hand(model, case, mon
     monkeypatch.setattr(
         sella.Recommender, "score_prompts", lambda self, many: calls.append(len(many)) or original(self, many)
     )
-    said = workbench.answer(model, case)
+    said = case.explain(model)
     assert calls == [1 + 3 + len(case.history)]
     again = model.explain(3, 5, list(case.history))
-    assert said.score == pytest.approx(again.score, abs=1e-5)
-    assert said.without_slot == pytest.approx(again.without, abs=1e-5)
+    assert said.prompt == again.prompt and said.score == pytest.approx(again.score, abs=1e-5)
+    assert said.without == pytest.approx(again.without, abs=1e-5)
     fewer = model.explain(3, 5, list(case.history[1:])).score
-    assert said.without_title[case.history[0]] == pytest.approx(fewer, abs=1e-5)
+    assert said.without_titles[0].item_id == case.history[0]
+    assert said.without_titles[0].score == pytest.approx(fewer, abs=1e-5)
+
+
+@pytest.mark.parametrize("name", ["sella", "sella-taste", "binllm", "tallrec"])
+def test_an_edited_case_is_explained_as_what_it_asks(shared_lm, toy, name):
+    """Free title, lent token, other words, a token off, and a history of one, whose words go with its title."""
+    model = recommender(shared_lm, toy, name)
+    case = Case.of(model, 3, 5, [2, 7]).retitled("<Item_ID>").owned(8).switched("taste", False)
+    pieces = ("For{user}: ", "{history}. ", "of{taste}; ", "{title}", "{item}?")
+    for edited in (case, case.switched("taste", True).rephrased(pieces), case.rephrased(pieces).dropped(2)):
+        said = edited.explain(model)
+        assert said.prompt == edited.prompt(model) and "".join(said.tokens) == said.prompt.text
+        assert [gone.item_id for gone in said.without_titles] == list(edited.history)
+        fewer = [edited.dropped(item).prompt(model) for item in edited.history]
+        by_hand = [model.score_prompts([prompt])[0] for prompt in (said.prompt, *fewer)]
+        assert [said.score, *(gone.score for gone in said.without_titles)] == pytest.approx(by_hand, abs=1e-5)
+        assert set(said.without) == set(said.positions) == set(kinds(said.prompt))
+
+
+def test_a_template_without_history_has_no_title_to_leave_out(model, case):
+    assert case.rephrased(("{user}", "{title}?")).explain(model).without_titles == []
 
 
 def test_every_position_is_shown_as_it_is_embedded(shared_lm, toy):
     model = recommender(shared_lm, toy, "soft-prompt")
     case = Case.of(model, 3, 5).retitled("<Prompt> of doom")
-    shown = workbench.answer(model, case).tokens
+    said = case.explain(model)
     encoded = model.encoder.encode(case.prompt(model))
-    assert [i for i, token in enumerate(shown) if token.soft] == [position for position, _ in encoded.slots]
-    assert "".join(token.text for token in shown) == case.prompt(model).text
-    assert {token.role for token in shown if not token.soft} == {"frame", "history", "title"}
+    assert said.positions == {"prompt": tuple(position for position, _ in encoded.slots)}
+    assert "".join(said.tokens) == case.prompt(model).text
+    assert set(said.roles) == {"prompt", "frame", "history", "title"}
 
 
 def test_the_ranking_equals_scoring_one_by_one(model, case):
@@ -222,7 +245,7 @@ def test_the_ranking_equals_scoring_one_by_one(model, case):
 
 
 def test_the_probability_of_an_answer_is_the_sigmoid_of_its_score(model, case):
-    said = workbench.answer(model, case)
+    said = case.explain(model)
     assert said.probability == pytest.approx(1 / (1 + np.exp(-said.score)))
 
 
@@ -423,8 +446,8 @@ def test_the_page_holds_the_prompt_token_by_token_and_nothing_that_runs(bench):
     bench.retitle("<script>alert('x')</script> & {title}")
     page = bench.to_html()
     assert "<script" not in page and "http" not in page and "&lt;script&gt;" in page.replace("</span>", "")
-    assert render.token_boxes(bench.answers["sella"].tokens) in page
-    assert render.token_boxes(bench.answers["text"].tokens) in page
+    assert boxes(bench.answers["sella"], ids=False) in page
+    assert boxes(bench.answers["text"], ids=False) in page
     assert "no vector belongs to it" in page and prompts.COLOURS["user"] in page
     assert bench.snapshot()._repr_html_() == page
 

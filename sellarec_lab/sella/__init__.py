@@ -1,7 +1,7 @@
 """SeLLa-Rec: task tuning, distillation, alignment, injection; and its relatives as recipes of the same machine."""
 
 from sellarec_lab.sella.answers import tokens
-from sellarec_lab.sella.explanation import AnswerToken, Attention, Explanation, LeftOut, Span
+from sellarec_lab.sella.explanation import AnswerToken, Attention, Explanation, LeftOut, Span, explain
 from sellarec_lab.sella.injection import histories, inject, new_projector, stage_artifacts
 from sellarec_lab.sella.recipes import RECIPES, Recipe, recipe
 from sellarec_lab.sella.recommender import Codes, Memory, Recommender, load
@@ -19,7 +19,7 @@ from sellarec_lab.sella.stages import (
 
 __all__ = [
     "RECIPES", "AnswerToken", "Attention", "Codes", "Explanation", "LeftOut", "Memory", "Recipe", "Recommender", "Span",
-    "align", "aligned_model", "collab_artifact", "distil", "histories", "inject", "load", "load_backbone",
+    "align", "aligned_model", "collab_artifact", "distil", "explain", "histories", "inject", "load", "load_backbone",
     "new_projector", "recipe", "snapshots", "stage_artifacts", "tokens", "train", "train_collab", "tune", "tuned",
 ]  # fmt: skip
 

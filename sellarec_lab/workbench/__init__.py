@@ -12,14 +12,14 @@ import pandas as pd
 
 from sellarec_lab import compare, sella
 from sellarec_lab.workbench import files
-from sellarec_lab.workbench.answers import Answer, Ranked, Token, answer, ranking, tokens
 from sellarec_lab.workbench.bench import Workbench
 from sellarec_lab.workbench.case import Case, template_pieces, template_text
 from sellarec_lab.workbench.people import Found, People
+from sellarec_lab.workbench.ranking import Ranked, ranking
 
 __all__ = [
-    "Answer", "Case", "Found", "People", "Ranked", "Token", "Workbench", "answer", "open", "open_case", "ranking",
-    "template_pieces", "template_text", "tokens",
+    "Case", "Found", "People", "Ranked", "Workbench", "open", "open_case", "ranking", "template_pieces",
+    "template_text",
 ]  # fmt: skip
 
 

@@ -10,13 +10,13 @@ from pathlib import Path
 import pandas as pd
 
 from sellarec_lab.prompts import SHOWN, TEMPLATES
+from sellarec_lab.sella import Explanation
 from sellarec_lab.views import Html
-from sellarec_lab.workbench import answers as ask
 from sellarec_lab.workbench import files, render
-from sellarec_lab.workbench.answers import Answer, Ranked
 from sellarec_lab.workbench.case import Case, template_pieces
 from sellarec_lab.workbench.desk import Desk
 from sellarec_lab.workbench.people import Found, People
+from sellarec_lab.workbench.ranking import Ranked, ranking
 
 _KEPT = 500  # answers in the cache; the oldest go first
 
@@ -27,7 +27,7 @@ class Workbench:
     Everything that a control does is a method here, so a notebook can drive the bench by code. A method that can't do
     what it was asked to raises, and leaves the case as it was; a control shows the same error in the panel.
 
-    Attributes: ``case``, ``answers`` (model name -> `Answer`), ``shown`` (names of the models), ``controls`` (name ->
+    Attributes: ``case``, ``answers`` (model name -> `Explanation`), ``shown`` (model names), ``controls`` (name ->
     widget), ``last_seconds`` (how long the last change took, rendering included), ``error`` (the last one shown).
     """
 
@@ -39,8 +39,8 @@ class Workbench:
         self.error: Exception | None = None
         self.last_seconds = 0.0
         self._past: list[Case] = []
-        self._before: dict[str, Answer] = {}
-        self._said: dict[tuple[str, Case], Answer] = {}
+        self._before: dict[str, Explanation] = {}
+        self._said: dict[tuple[str, Case], Explanation] = {}
         self._ranked: dict[tuple, list[Ranked]] = {}
         user = self.found.users[0]
         self.case, self.step = self._untouched(user, self._latest(user)), "as it is"
@@ -160,7 +160,7 @@ class Workbench:
             for name in self.shown:
                 key = self._ranking_key(name)
                 if key not in self._ranked:
-                    self._ranked[key] = ask.ranking(self.models[name], self.case)
+                    self._ranked[key] = ranking(self.models[name], self.case)
         self._desk.show()
         return {name: self._ranked[self._ranking_key(name)] for name in self.shown}
 
@@ -213,11 +213,11 @@ class Workbench:
     def _untouched(self, user_id: int, item_id: int) -> Case:
         return Case.of(self._lead, user_id, item_id, self.people.moment(user_id, item_id))
 
-    def _ask(self, case: Case) -> dict[str, Answer]:
+    def _ask(self, case: Case) -> dict[str, Explanation]:
         """One batch a model; nothing for a case that was asked before."""
         for name in self.shown:
             if (name, case) not in self._said:
-                self._said[name, case] = ask.answer(self.models[name], case)
+                self._said[name, case] = case.explain(self.models[name])
         out = {name: self._said[name, case] for name in self.shown}
         while len(self._said) > _KEPT:
             del self._said[next(iter(self._said))]

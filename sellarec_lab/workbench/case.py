@@ -12,8 +12,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sellarec_lab import prompts
+from sellarec_lab import prompts, sella
 from sellarec_lab.prompts import KINDS, TEMPLATES, Prompt, Segment, Slot, Text
+from sellarec_lab.sella import Explanation
 
 FIELDS = ("history", "title", *KINDS)
 LINE_BREAK = "↵"  # how a line break inside a piece is written where one line is one piece
@@ -134,6 +135,10 @@ class Case:
             built = prompts.without_slot(built, kind)
         segments = tuple(_settled(s, owner, item if free else None) for s in built.segments)
         return dataclasses.replace(built, segments=segments, item_id=0 if free else item)
+
+    def explain(self, model) -> Explanation:
+        """The model's answer, and what each soft token and each title was worth to it; see `sella.explain`."""
+        return sella.explain(model, self.prompt(model), lambda item: self.dropped(item).prompt(model))
 
     def to_json(self) -> dict[str, Any]:
         """Plain data; `from_json` brings it back."""

@@ -11,6 +11,7 @@ from pathlib import Path
 import ipywidgets as widgets
 
 from sellarec_lab.prompts import KINDS, TEMPLATES
+from sellarec_lab.views.prompt import small
 from sellarec_lab.workbench import files, render
 from sellarec_lab.workbench.case import template_text
 
@@ -116,7 +117,7 @@ class Desk:
         else:
             user = self.bench.people.name(self.bench.case.user_id)
             path = self.bench.export(Path.cwd() / files.file_name(user, self.bench.case, f".{name}"))
-            self.widgets["status"].value = render.note(f"written: {path}")
+            self.widgets["status"].value = small(f"written: {path}")
         self._clear()
 
     # ---------------------------------------------------------------------------------------------- what is shown
@@ -153,7 +154,7 @@ class Desk:
     def _sync(self) -> None:
         bench, case, w = self.bench, self.bench.case, self.widgets
         _offer(w["users"], [(_person(bench, u), u) for u in bench.found.users], case.user_id)
-        w["found"].value = render.note(bench.found.note)
+        w["found"].value = small(bench.found.note)
         rows = bench.people.rated(case.user_id).iloc[::-1]
         rated = [(f"{bench.people.titles[r.item_id]} · {r.split} {'✔' if r.label else '✘'}", r.item_id)
                  for r in rows.itertuples()]  # fmt: skip
