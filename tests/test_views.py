@@ -272,12 +272,6 @@ def test_history_lengths_are_shares_of_rows_with_at_least_so_many():
     assert list(train.y) == [1, 0.5]  # histories of train rows: (), (1,), (), (1,)
 
 
-def test_world_map_counts_every_user_and_item():
-    users, items, likes = views.world_map(world()).data
-    assert (sum(users.y), sum(items.y), sum(likes.y)) == (2, 2, 2)
-    assert list(users.x) == [2]
-
-
 # ------------------------------------------------------------------------------------- results
 
 
@@ -400,15 +394,6 @@ def test_names_of_near_points_stand_apart():
 # ------------------------------------------------------------------------------------- scores
 
 
-def test_score_histogram_holds_every_row():
-    frame, _ = scored()
-    figure = views.score_histogram(frame, bins=10)
-    assert [sum(t.y) for t in figure.data] == pytest.approx([1, 1])
-    liked = frame.loc[frame["label"] == 1, "score"]
-    counts, _ = np.histogram(liked, np.histogram_bin_edges(frame["score"], 10))
-    assert list(figure.data[1].y) == pytest.approx(counts / len(liked))
-
-
 def test_calibration_by_hand():
     frame = pd.DataFrame({"label": [0, 1, 1, 1], "score": [-2.0, -2.0, 2.0, 2.0]})
     figure = views.calibration(frame, truth=[0.1, 0.2, 0.9, 0.8])
@@ -433,7 +418,7 @@ def test_scores_against_the_truth_that_made_them():
         with pytest.raises(ValueError, match=r"truth has shape \(3,\), scores have shape \(200,\)"):
             view(frame, truth[:3])
     with pytest.raises(ValueError, match=r"scored lacks the columns \['score'\]"):
-        views.score_histogram(frame[["label"]])
+        views.calibration(frame[["label"]])
     with pytest.raises(ValueError, match="not finite"):
         views.calibration(frame.assign(score=np.nan))
 

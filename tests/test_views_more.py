@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import torch
 
-from sellarec_lab import metrics, runtime, views
+from sellarec_lab import views
 from sellarec_lab.alignment import Snapshots
 from sellarec_lab.sella import Attention, Span
 from sellarec_lab.training import History
@@ -245,93 +245,6 @@ def test_attention_that_does_not_fit_is_refused():
         views.attention_by_layer(made._replace(weights=made.weights[..., :5]))
     with pytest.raises(ValueError, match="covers tokens 4 to 9 of 6"):
         views.attention_by_layer(made._replace(spans=[Span("x", "title", 4, 9)]))
-
-
-# ------------------------------------------------------------------------------------- errors
-
-
-def scored() -> pd.DataFrame:
-    """User 1 is ranked backwards, user 2 right, user 3 has one class, user 4 too few rows."""
-    rows = [(1, 1, 1, -1.0), (1, 2, 0, 1.0), (1, 3, 1, -2.0), (1, 4, 0, 2.0)]
-    rows += [(2, 1, 1, 3.0), (2, 2, 0, -3.0), (2, 3, 1, 2.0), (2, 4, 0, 1.0)]
-    rows += [(3, i, 1, 0.5) for i in range(1, 5)] + [(4, 1, 1, -1.0), (4, 2, 0, 1.0)]
-    table = pd.DataFrame(rows, columns=["user_id", "item_id", "label", "score"])
-    return table.assign(is_warm=table["user_id"] < 3)
-
-
-def test_worst_users_come_first_with_their_counts():
-    table = views.worst_users(scored())
-    assert table.index.tolist() == [1, 2]
-    assert table["auc"].tolist() == [0, 1] and table["rows"].tolist() == [4, 4]
-    assert views.worst_users(scored(), k=1, least=2).index.tolist() == [1]  # more rows before fewer
-    assert views.worst_users(scored(), least=2).index.tolist() == [1, 4, 2]
-    with pytest.raises(ValueError, match="lacks the columns"):
-        views.worst_users(scored()[["label", "score"]])
-
-
-def test_worst_items_cost_the_most():
-    frame, titles = scored(), ["", "A", "B", "C", "D"]
-    table = views.worst_items(frame, titles, least=3)
-    for item, row in table.iterrows():
-        own = frame[frame["item_id"] == item]
-        p = 1 / (1 + np.exp(-own["score"]))
-        assert row["log_loss"] == pytest.approx(metrics.log_loss(own["label"], p))
-        assert (row["liked"], row["predicted"]) == pytest.approx((own["label"].mean(), p.mean()))
-        assert row["title"] == titles[item]
-    assert table["log_loss"].is_monotonic_decreasing and len(table) == 4
-    assert len(views.worst_items(frame, k=2)) == 2 and "title" not in views.worst_items(frame)
-    assert views.worst_items(frame, least=4).index.tolist() == table[table["rows"] >= 4].index.tolist()
-    with pytest.raises(ValueError, match=r"titles has shape \(3,\), scored reaches item_id 4"):
-        views.worst_items(frame, titles[:3])
-
-
-def test_warm_rows_against_cold_ones():
-    frame = scored()
-    figure = views.warm_against_cold(frame, samples=20)
-    points = next(t for t in figure.data if t.name == "auc")
-    found = dict(zip(points.y, points.x))
-    assert found["warm: 8 rows, 50% liked"] == metrics.auc(
-        *(frame.loc[frame["is_warm"], c] for c in ("label", "score"))
-    )
-    assert found["all: 14 rows, 64% liked"] == metrics.auc(frame["label"], frame["score"])
-    assert found["cold: 6 rows, 83% liked"] == metrics.auc(
-        *(frame.loc[~frame["is_warm"], c] for c in ("label", "score"))
-    )
-    one_class = views.warm_against_cold(frame[frame["user_id"] < 4], samples=20)
-    assert len(next(t for t in one_class.data if t.name == "auc").x) == 2
-    assert "one class is left out" in one_class.layout.title.text
-    with pytest.raises(ValueError, match=r"lacks the columns \['is_warm'\]"):
-        views.warm_against_cold(frame.drop(columns="is_warm"))
-
-
-# ------------------------------------------------------------------------------------- stages and training
-
-
-def test_memory_and_time_come_from_the_manifests(tmp_path):
-    stages = {}
-    for name, seconds, peak in (("tuning", 10.5, 1.5), ("alignment", 4.0, 2.5)):
-        stages[name] = runtime.Artifact(tmp_path, "toy", name, {})
-        runtime.write_text(stages[name].path("manifest.json"), json.dumps({"seconds": seconds, "peak_gb": peak}))
-    table = views.memory_table(stages)
-    assert table["seconds"].tolist() == [10.5, 4.0, 14.5] and table["peak_gb"].tolist() == [1.5, 2.5, 2.5]
-    assert table["finished"].tolist() == [True] * 3 and table.index[-1] == "all"
-    stages["injection"] = runtime.Artifact(tmp_path, "toy", "injection", {})
-    table = views.memory_table(stages)
-    assert np.isnan(table.loc["injection", "seconds"]) and not table.loc["injection", "finished"]
-    assert table.loc["all", "seconds"] == 14.5 and not table.loc["all", "finished"]
-    with pytest.raises(ValueError, match="stages is empty"):
-        views.memory_table({})
-
-
-def test_parameters_of_every_stage():
-    table = views.parameters_by_stage({"1": {"lora": (5, 5), "base": (0, 95)}, "3": {"lora": (0, 5), "head": (15, 15)}})
-    assert table.loc[("1", "all")].tolist() == [5, 100, 0.05]
-    assert table.loc[("3", "head")].tolist() == [15, 15, 1]
-    assert table.index.names == ["stage", "module"]
-    with pytest.raises(ValueError, match="stages is empty"):
-        views.parameters_by_stage({})
-    with pytest.raises(ValueError, match="5 trainable of 4"):
-        views.parameters_by_stage({"1": {"head": (5, 4)}})
 
 
 def test_curves_follow_a_history_that_grows():
