@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 CAVEAT = "each part is left out alone, so what parts are worth does not add up to the score"
 FONT = "font:14px/1.5 Helvetica,Arial,'DejaVu Sans',sans-serif;color:#222222;background:#FFFFFF"
-_FRAME = f"{FONT};max-width:980px;padding:12px 14px;border:1px solid #DDDDDD;border-radius:6px"
+FRAME = f'<div style="{FONT};max-width:980px;padding:12px 14px;border:1px solid #DDDDDD;border-radius:6px">'
 _BOX = "display:inline-block;margin:1px;padding:0 3px;border-radius:4px;white-space:pre-wrap;"
 _ID = "<sub style='color:#6E6E6E;font-size:9px;margin-left:3px'>{0}</sub>"
 _LOOKS = {
@@ -69,7 +69,7 @@ def prompt_tokens(explanation: Explanation) -> Html:
         f" logit {a.logit:+.3f}, P {a.probability:.4f} of the whole vocabulary<br>"
         for a in explanation.answers
     )
-    return Html(f'<div style="{_FRAME}">{boxes(explanation)}<br>{verdict(explanation)}{answers}{legend()}</div>')
+    return Html(f"{FRAME}{boxes(explanation)}<br>{verdict(explanation)}{answers}{legend()}</div>")
 
 
 def attribution(explanation: Explanation) -> Html:
@@ -79,7 +79,7 @@ def attribution(explanation: Explanation) -> Html:
     """
     found = sorted(parts(explanation), key=lambda part: part.without)
     score = f"score {explanation.score:+.3f}, P(like) = {explanation.probability:.3f}; {CAVEAT}"
-    return Html(f'<div style="{_FRAME}">{bars(explanation.score, found)}{small(score)}</div>')
+    return Html(f"{FRAME}{bars(explanation.score, found)}{small(score)}</div>")
 
 
 def parts(explanation: Explanation) -> list[Part]:
