@@ -7,7 +7,10 @@ import pandas as pd
 import pytest
 import torch
 
-from sellarec_lab import config, data, llm
+from sellarec_lab import config, data, llm, prompts, sella
+from sellarec_lab.alignment import Head
+from sellarec_lab.collab import Vectors
+from sellarec_lab.projector import HybridProjector, SoftPrompt
 
 GENRES = ("crime", "comedy")
 
@@ -54,3 +57,26 @@ def toy_cfg(lm_folder, tmp_path):
 def lm(lm_folder):
     """The toy language model in full precision."""
     return llm.load(config.BackboneConfig(name=str(lm_folder), quantisation="none"))
+
+
+@pytest.fixture(scope="session")
+def untrained(lm_folder, toy):
+    """Recipe name -> a recommender with random parts: its scores mean nothing, but depend on all of the prompt."""
+    lm = llm.load(config.BackboneConfig(name=str(lm_folder), quantisation="none"))
+
+    def make(name: str) -> sella.Recommender:
+        torch.manual_seed(1)
+        recipe, users, items = sella.recipe(name), toy.n_users + 1, toy.n_items + 1
+        vectors, semantics = Vectors(torch.randn(users, 4), torch.randn(items, 4)), torch.randn(items, lm.width)
+        semantics[0] = 0  # padding means nothing
+        projector, codes = None, None
+        if "prompt" in recipe.slots:
+            projector = SoftPrompt(lm.word_embeddings, prompts.PROMPT_TOKENS)
+        elif recipe.slots:
+            projector = HybridProjector(vectors, semantics, Head(4, 8, lm.width), "taste" in recipe.slots)
+        if recipe.codes:
+            codes = sella.Codes([f"u{i}" for i in range(users)], [f"c{i}" for i in range(items)])
+        parts = config.BackboneConfig(), config.PromptConfig(history=4), recipe, sella.Memory.of(toy, codes), projector
+        return sella.Recommender(lm, *parts)
+
+    return make

@@ -136,7 +136,7 @@ def _bar(part: Part, worth: float, reach: float) -> str:
     ink = f"color:{part.colour};font-weight:bold" if part.colour else "color:#222222"
     name, hint = safe(part.name), f"score without it {part.without:+.3f}"
     return (
-        f"<tr title='{name}: {hint}'><td style='{_CELL}width:42%;text-align:left;{ink}'>{name}</td>"
+        f"<tr title='{name}: {hint}'><td style='{_CELL}width:34%;text-align:left;{ink}'>{name}</td>"
         "<td style='padding:1px;border:0'><div style='position:relative;height:11px;background:linear-gradient("
         "to right,#F3F3F3 49.7%,#888888 49.7%,#888888 50.3%,#F3F3F3 50.3%)'><div style='position:absolute;"
         f"left:{left:.2f}%;width:{width:.2f}%;height:11px;background:{fill}'></div></div></td>"

@@ -1,4 +1,4 @@
-"""The walk of alignment, attention, errors, stages, and curves that grow: what is drawn is what was given."""
+"""The walk of alignment: every moment is drawn where it stood."""
 
 import json
 import sys
@@ -11,11 +11,7 @@ import torch
 
 from sellarec_lab import views
 from sellarec_lab.alignment import Snapshots
-from sellarec_lab.sella import Attention, Span
-from sellarec_lab.training import History
 from sellarec_lab.views import attributes, maps, walk
-
-# ------------------------------------------------------------------------------------- the walk
 
 
 def snapshots(toy, moments: int = 3, width: int = 6, still: bool = False) -> Snapshots:
@@ -177,88 +173,3 @@ def test_the_walk_keeps_its_coordinates(toy, tmp_path, monkeypatch):
     monkeypatch.setattr(maps, "umap_map", lambda *_: pytest.fail("computed again"))
     assert draw(toy, snapshots(toy), method="umap", cache=tmp_path).to_json() == first.to_json()
     assert "UMAP 1" in first.layout.xaxis.title.text
-
-
-# ------------------------------------------------------------------------------------- words and items
-
-
-def test_nearest_items_by_hand():
-    words = np.array([[1.0, 0], [0, 2.0]])
-    tokens = np.array([[0, 1.0], [5.0, 5.0], [3.0, 0], [-1.0, 0]])
-    table = views.nearest_items("dark", words, ["Ġdark", "Ġday"], tokens, list("abcd"), k=3)
-    assert table["title"].tolist() == ["c", "b", "a"]
-    assert table["rank"].tolist() == [1, 2, 3] and table["row"].tolist() == [2, 1, 0]
-    assert table["cosine"].tolist() == pytest.approx([1, 0.5**0.5, 0])
-    with pytest.raises(ValueError, match=r"'dawn' is no single token .* \['Ġdark', 'Ġday'\]"):
-        views.nearest_items("dawn", words, ["Ġdark", "Ġday"], tokens, list("abcd"), k=1)
-    with pytest.raises(ValueError, match=r"titles has shape \(2,\), tokens have shape \(4, 2\)"):
-        views.nearest_items("dark", words, ["Ġdark", "Ġday"], tokens, ["a", "b"])
-    with pytest.raises(ValueError, match=r"'words' has shape \(2, 2\), 'tokens' has shape \(1, 3\)"):
-        views.nearest_items("dark", words, ["Ġdark", "Ġday"], [[1.0, 0, 0]], ["a"])
-    with pytest.raises(ValueError, match="expected 1 to 4"):
-        views.nearest_items("dark", words, ["Ġdark", "Ġday"], tokens, list("abcd"), k=5)
-
-
-@pytest.mark.parametrize("k", [1, 3, 7])
-def test_the_largest_come_first_and_ties_keep_their_order(k):
-    cosine = np.random.default_rng(0).integers(0, 3, size=(50, 7)).astype(float)
-    best = np.argsort(-cosine, axis=1, kind="stable")[:, :k]
-    np.testing.assert_array_equal(views.vectors._top(cosine, k), best)
-
-
-# ------------------------------------------------------------------------------------- attention
-
-
-def attention() -> Attention:
-    weights = np.zeros((2, 2, 6), dtype=np.float32)
-    weights[0, 0], weights[0, 1] = [0.5, 0.1, 0.1, 0.1, 0.1, 0.1], [0.1, 0.3, 0.1, 0.1, 0.1, 0.3]
-    weights[1] = [0, 0, 0, 0, 1, 0]
-    spans = [
-        Span("A: ", "frame", 0, 1), Span("<b>", "history", 1, 3), Span("<User_ID>", "user", 3, 4),
-        Span("Night", "title", 4, 5), Span("?", "frame", 5, 6),
-    ]  # fmt: skip
-    return Attention(["A", "<", "b>", "<User_ID>", "Night", "?"], weights, spans)
-
-
-def test_attention_is_summed_by_segment_and_averaged_over_heads():
-    figure = views.attention_by_layer(attention())
-    heat = figure.data[0]
-    names = ["first token", "&lt;b&gt;", "&lt;User_ID&gt;", "candidate: Night", "other words"]
-    assert list(figure.layout.xaxis.ticktext) == names
-    np.testing.assert_allclose(heat.z, [[0.3, 0.3, 0.1, 0.1, 0.2], [0, 0, 0, 1, 0]], atol=1e-7)
-    np.testing.assert_allclose(np.sum(heat.z, axis=1), 1, atol=1e-6)
-    assert list(heat.y) == ["layer 1", "layer 2"]
-    assert heat.customdata[1][1] == "&lt;b&gt;, 2 tokens"
-    assert "no explanation" in figure.layout.title.text
-
-
-def test_a_title_that_spells_a_slot_has_its_own_column():
-    made = attention()
-    spans = [s._replace(name="<User_ID>") if s.kind == "history" else s for s in made.spans]
-    heat = views.attention_by_layer(made._replace(spans=spans)).data[0]
-    np.testing.assert_allclose(heat.z[0], [0.3, 0.3, 0.1, 0.1, 0.2], atol=1e-7)
-
-
-def test_attention_that_does_not_fit_is_refused():
-    made = attention()
-    with pytest.raises(ValueError, match=r"weights have shape \(2, 2, 5\), tokens have shape \(6,\)"):
-        views.attention_by_layer(made._replace(weights=made.weights[..., :5]))
-    with pytest.raises(ValueError, match="covers tokens 4 to 9 of 6"):
-        views.attention_by_layer(made._replace(spans=[Span("x", "title", 4, 9)]))
-
-
-def test_curves_follow_a_history_that_grows():
-    """From the first record on, before any validation, and with the same object as it grows."""
-    history = History()
-    for step in range(1, 7):
-        history.records.append({"step": step, "epoch": 0, "loss": 1 / step, "learning_rate": 0.1, "seconds": 1.0})
-        if step % 3 == 0:
-            history.records[-1]["auc"] = 0.5 + step / 20
-            history.best, history.best_step = 0.5 + step / 20, step
-        figure = views.training_curves({"live": history})
-        loss = next(t for t in figure.data if t.name == "loss as logged")
-        assert len(loss.x) == step
-        validated = [t for t in figure.data if t.name == "validation AUC"]
-        assert [len(t.x) for t in validated] == ([step // 3] if step >= 3 else [])
-    star = next(t for t in figure.data if t.name == "best")
-    assert (star.x[0], star.y[0]) == (6, 0.8)
