@@ -6,7 +6,7 @@ Plain html with inline styles, which needs no script, network or kernel. The wor
 from __future__ import annotations
 
 import html
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -69,7 +69,7 @@ def prompt_tokens(explanation: Explanation) -> Html:
         f" logit {a.logit:+.3f}, P {a.probability:.4f} of the whole vocabulary<br>"
         for a in explanation.answers
     )
-    return Html(f"{FRAME}{boxes(explanation)}<br>{verdict(explanation)}{answers}{legend()}</div>")
+    return Html(f"{FRAME}{boxes(explanation)}<br>{verdict(explanation)}{answers}{legend(explanation.positions)}</div>")
 
 
 def attribution(explanation: Explanation) -> Html:
@@ -144,11 +144,11 @@ def _bar(part: Part, worth: float, reach: float) -> str:
     )
 
 
-def legend() -> str:
-    """What the colours of the boxes mean."""
-    soft = "".join(f"<span style='{_LOOKS[kind]}'>{safe(name)}</span>" for kind, name in SHOWN.items())
-    text = "".join(f"<span style='{_LOOKS[role]}'>{role}</span>" for role in ("history", "title", "frame"))
-    return f"<div style='{_GREY}'>soft tokens {soft} · text {text}</div>"
+def legend(kinds: Iterable[str] = SHOWN) -> str:
+    """What the colours of the boxes mean: these kinds of soft tokens, and text."""
+    roles = (*kinds, "history", "title", "frame")
+    keys = "".join(f"<span style='{_LOOKS[role]}'>{safe(SHOWN.get(role, role))}</span>" for role in roles)
+    return f"<div style='{_GREY}'>boxes: {keys}</div>"
 
 
 def head(text: str) -> str:
