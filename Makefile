@@ -4,10 +4,10 @@ PRESET ?= fast
 STAMP := .venv/.installed
 AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root) # in a container one often is, and Jupyter wants to hear it
 
-.PHONY: help run lab world test browser colab lint clean
+.PHONY: help run lab world test browser pictures chromium colab lint clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: $(STAMP) ## every notebook in order on the embedded world; results in artifacts/tiny
 	.venv/bin/python -m sellarec_lab run --preset tiny
@@ -21,12 +21,18 @@ world: $(STAMP) ## rebuild the embedded world in data/tiny from its seed
 test: lint ## lint, then unit tests and all notebooks in fast mode
 	.venv/bin/pytest --nbmake --nbmake-timeout=600 --ignore=tests/colab tests notebooks
 
-browser: $(STAMP) ## two notebooks in JupyterLab with Chromium; screenshots in artifacts/browser (PRESET=tiny: finer ones)
+browser: chromium ## two notebooks in JupyterLab with Chromium; screenshots in artifacts/browser (PRESET=tiny: finer ones)
+	.venv/bin/pytest tests/browser --preset $(PRESET)
+
+pictures: PRESET = tiny
+pictures: chromium ## notebooks 00 and 05 run and kept with their outputs, figures as PNG: code hosts show no plotly
+	.venv/bin/python docs/pictures.py --preset $(PRESET)
+
+chromium: $(STAMP)
 	@command -v chromium || command -v chromium-browser || command -v google-chrome || command -v google-chrome-stable \
 		|| { echo "No Chromium was found. Install it, for example: apt-get install chromium"; exit 1; }
 	@.venv/bin/python -c "import playwright" 2>/dev/null \
 		|| .venv/bin/python -m pip install $(PIP_FLAGS) -c constraints.txt -e '.[browser]'
-	.venv/bin/pytest tests/browser --preset $(PRESET)
 
 colab: $(STAMP) ## three notebooks in a new environment like Colab's: ipywidgets 7.7; torch, numpy and pandas are left alone
 	.venv/bin/pytest tests/colab

@@ -7,7 +7,9 @@ import pandas as pd
 import pytest
 import torch
 
-from sellarec_lab import config, data, llm
+from sellarec_lab import config, data, llm, projector, prompts, sella
+from sellarec_lab.alignment import Head
+from sellarec_lab.training import Table
 
 GENRES = ("crime", "comedy")
 
@@ -71,5 +73,33 @@ def predictions():
                 "score": np.round(signal * label + rng.normal(size=n_rows), decimals),
             }
         )
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def untrained(lm_folder, toy):
+    """Recipe name -> a recommender with random parts: its scores mean nothing, but depend on all of the prompt."""
+    lm = llm.load(config.BackboneConfig(name=str(lm_folder), quantisation="none"))
+
+    def make(name: str) -> sella.Recommender:
+        torch.manual_seed(1)
+        recipe, users, items = sella.recipe(name), toy.n_users + 1, toy.n_items + 1
+        parts = {
+            "users": Table(torch.randn(users, 4)),
+            "items": Table(torch.randn(items, 4)),
+            "head": Head(4, 8, lm.width),
+        }
+        semantics = torch.randn(items, lm.width)
+        semantics[0] = 0  # padding means nothing
+        parts |= {"semantics": Table(semantics), "warm": torch.nn.Linear(lm.width, lm.width)}
+        parts |= {"taste": torch.nn.Linear(lm.width, lm.width)}
+        parts |= {"prompt": projector.learned_prompt(lm.word_embeddings, prompts.PROMPT_TOKENS)}
+        soft = projector.Projector(parts, {kind: projector.FILLERS[kind] for kind in recipe.slots})
+        codes = prompts.CodeWords([f"u{i}" for i in range(users)], [f"c{i}" for i in range(items)])
+        shown = config.PromptConfig(history=4)
+        writer = prompts.Writer.of(shown, toy.titles, recipe.slots, codes if recipe.codes else None)
+        profiles, backbone = data.Profiles.of(toy), config.BackboneConfig()
+        return sella.Recommender(lm, backbone, shown, recipe, profiles, soft if recipe.slots else None, writer)
 
     return make

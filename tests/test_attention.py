@@ -4,28 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from sellarec_lab import config, llm, prompts, sella
-from sellarec_lab.sella import Memory, Recommender
+from sellarec_lab import llm, prompts
+from sellarec_lab.sella import Recommender
 from sellarec_lab.sella.explanation import Attention
-
-
-@pytest.fixture
-def build(lm, toy, toy_cfg):
-    """A recommender with random, untrained parts: what it shows must be true all the same."""
-
-    def make(recipe_name: str) -> Recommender:
-        recipe = sella.recipe(recipe_name)
-        torch.manual_seed(1)
-        if recipe.slots == ("prompt",):
-            projector = sella.injection.SoftPrompt(lm.word_embeddings, prompts.PROMPT_TOKENS)
-        else:
-            vectors = sella.injection.Vectors(torch.randn(toy.n_users + 1, 5), torch.randn(toy.n_items + 1, 5))
-            table, head = torch.randn(toy.n_items + 1, lm.width), sella.injection.Head(5, 8, lm.width)
-            projector = sella.injection.HybridProjector(vectors, table, head, "taste" in recipe.slots)
-        cfg = config.BackboneConfig(name="toy", quantisation="none")
-        return Recommender(lm, cfg, toy_cfg.prompt, recipe, Memory.of(toy), projector)
-
-    return make
 
 
 def embedded(model: Recommender, prompt: prompts.Prompt) -> torch.Tensor:
@@ -44,8 +25,8 @@ def embedded(model: Recommender, prompt: prompts.Prompt) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("name", ["sella", "sella-taste", "soft-prompt"])
-def test_what_is_shown_is_what_is_embedded(build, name):
-    model = build(name)
+def test_what_is_shown_is_what_is_embedded(untrained, name):
+    model = untrained(name)
     e = model.explain(3, 5)
     entered = embedded(model, e.prompt)
     soft = {p: s for p, s in model.encoder.encode(e.prompt).slots}
@@ -57,17 +38,17 @@ def test_what_is_shown_is_what_is_embedded(build, name):
     for position, slot in soft.items():
         kind, bag = torch.tensor([prompts.KINDS.index(slot.kind)]), torch.tensor([slot.items])
         torch.testing.assert_close(entered[position], model.projector(kind, torch.tensor([slot.id]), bag)[0])
-        assert e.tokens[position] == prompts.SHOWN[slot.kind]
+        assert e.tokens[position] == prompts.KINDS[slot.kind].shown
 
 
-def test_several_tokens_of_one_kind(build):
-    e = build("soft-prompt").explain(3, 5)
+def test_several_tokens_of_one_kind(untrained):
+    e = untrained("soft-prompt").explain(3, 5)
     assert e.positions["prompt"] == tuple(range(e.slots["prompt"], e.slots["prompt"] + 8))
     assert list(e.without) == ["prompt"] and e.without["prompt"] != e.score
 
 
-def test_answers_are_read_off_the_whole_vocabulary(build):
-    model = build("sella")
+def test_answers_are_read_off_the_whole_vocabulary(untrained):
+    model = untrained("sella")
     e = model.explain(3, 5)
     ids = torch.tensor([e.ids])
     assert [a.id for a in e.answers] == list(model.answers)
@@ -75,27 +56,27 @@ def test_answers_are_read_off_the_whole_vocabulary(build):
     assert e.answers[0].logit - e.answers[1].logit == pytest.approx(e.score, abs=1e-5)
     yes, no = (a.probability for a in e.answers)
     assert yes / (yes + no) == pytest.approx(e.probability, abs=1e-5) and yes + no < 1
-    text_only = build("tallrec").explain(3, 5)
+    text_only = untrained("tallrec").explain(3, 5)
     ids = torch.tensor([text_only.ids])
     expected = model.lm.model(input_ids=ids).logits[0, -1].float().softmax(0)[list(model.answers)]
     assert [a.probability for a in text_only.answers] == pytest.approx(expected.tolist(), rel=1e-4)
 
 
-def test_each_title_is_left_out_once(build):
-    model = build("sella")
+def test_each_title_is_left_out_once(untrained):
+    model = untrained("sella")
     history = [2, 5, 7, 9]  # 5 is the one asked for, so it is not shown
     e = model.explain(3, 5, history)
-    assert [(t.item_id, t.title) for t in e.without_titles] == [(i, model.memory.titles[i]) for i in (2, 7, 9)]
+    assert [(t.item_id, t.title) for t in e.without_titles] == [(i, model.profiles.titles[i]) for i in (2, 7, 9)]
     for left_out, rest in zip(e.without_titles, ([7, 9], [2, 9], [2, 7])):
         alone = model.score_prompts([model.prompt(3, 5, rest)])[0]
         assert left_out.score == pytest.approx(alone, abs=1e-5) and left_out.score != e.score
     assert model.explain(3, 5, []).without_titles == []
-    assert all(html in e._repr_html_() for html in ("without &lt;User_ID&gt;", f"without {model.memory.titles[9]}"))
+    assert all(html in e._repr_html_() for html in ("without &lt;User_ID&gt;", f"without {model.profiles.titles[9]}"))
 
 
-def test_a_cut_history_stays_cut(build):
+def test_a_cut_history_stays_cut(untrained):
     """Leaving a shown title out must not pull an older one in."""
-    model = build("sella")
+    model = untrained("sella")
     longest = model.prompt_config.history
     many = [i for i in range(1, 17) if i != 5]
     e = model.explain(3, 5, many)
@@ -104,8 +85,8 @@ def test_a_cut_history_stays_cut(build):
     assert e.without_titles[0].score == pytest.approx(alone, abs=1e-5)
 
 
-def test_attention_of_every_head_sums_to_one_and_leaves_scores_alone(build):
-    model = build("sella")
+def test_attention_of_every_head_sums_to_one_and_leaves_scores_alone(untrained):
+    model = untrained("sella")
     prompt = model.prompt(3, 5)
     before = model.score_prompts([prompt])[0]
     usual = model.lm.base.config._attn_implementation
@@ -118,8 +99,8 @@ def test_attention_of_every_head_sums_to_one_and_leaves_scores_alone(build):
     assert model.lm.base.config._attn_implementation == usual != "eager"
 
 
-def test_attention_is_the_last_row_of_the_model_s_own_maps(build):
-    model = build("tallrec")
+def test_attention_is_the_last_row_of_the_model_s_own_maps(untrained):
+    model = untrained("tallrec")
     prompt = model.prompt(3, 5)
     ids = torch.tensor([model.encoder.encode(prompt).ids])
     model.lm.base.set_attn_implementation("eager")
@@ -129,8 +110,8 @@ def test_attention_is_the_last_row_of_the_model_s_own_maps(build):
     np.testing.assert_allclose(model.attention(prompt).weights, expected.detach().numpy(), atol=1e-6)
 
 
-def test_the_usual_attention_is_back_after_an_error(build):
-    model = build("sella")
+def test_the_usual_attention_is_back_after_an_error(untrained):
+    model = untrained("sella")
     encoded = model.encoder.encode(model.prompt(3, 5))
     usual = model.lm.base.config._attn_implementation
     with pytest.raises(ValueError, match="no projector was given"):
@@ -138,8 +119,8 @@ def test_the_usual_attention_is_back_after_an_error(build):
     assert model.lm.base.config._attn_implementation == usual
 
 
-def test_a_backbone_without_weights_is_refused(build, monkeypatch):
-    model = build("tallrec")
+def test_a_backbone_without_weights_is_refused(untrained, monkeypatch):
+    model = untrained("tallrec")
     encoded = model.encoder.encode(model.prompt(3, 5))
     forward = type(model.lm.base.base_model).forward
 
@@ -153,12 +134,12 @@ def test_a_backbone_without_weights_is_refused(build, monkeypatch):
         llm.last_attention(model.lm, model.encoder, encoded)
 
 
-def test_spans_name_the_segments(build):
-    model = build("sella")
+def test_spans_name_the_segments(untrained):
+    model = untrained("sella")
     prompt = model.prompt(3, 5, [2, 7])
     found = model.attention(prompt)
     kinds = [s.kind for s in found.spans]
-    assert [s.name for s in found.spans if s.kind == "history"] == [model.memory.titles[i] for i in (2, 7)]
+    assert [s.name for s in found.spans if s.kind == "history"] == [model.profiles.titles[i] for i in (2, 7)]
     assert {"user", "item", "warm", "title", "frame"} <= set(kinds)
     for span in found.spans:
         text = "".join(found.tokens[span.first : span.end])

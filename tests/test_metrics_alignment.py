@@ -56,8 +56,7 @@ def test_width_mismatch_names_both_shapes(measure):
 
 
 @pytest.mark.parametrize(
-    "measure",
-    [metrics.matched_cosine, metrics.retrieval_at, metrics.linear_cka, metrics.neighbour_overlap],
+    "measure", [metrics.matched_cosine, metrics.retrieval_at, metrics.linear_cka, metrics.neighbour_overlap]
 )
 def test_alignment_refuses(measure):
     a, b = spaces()

@@ -167,10 +167,7 @@ def test_ranks_that_cannot_be_compared_are_refused(predictions):
     ranks = ranked()
     for other, says in (
         (ranks.iloc[1:], "79 rows and 78 rows"),
-        (
-            ranks.assign(target=ranks["target"] + 1),
-            r"mismatch of \('query', 'target', 'candidates'\): \(0, 0, 30",
-        ),
+        (ranks.assign(target=ranks["target"] + 1), r"mismatch of \('query', 'target', 'candidates'\): \(0, 0, 30"),
         (ranks.assign(candidates=31), r"\(0, 0, 30\) and \(0, 0, 31\)"),
         (ranked(ties="best"), r"ties are counted as \['best', 'mean'\]"),
         (predictions(), r"lacks \['user_id', 'label', 'score'\]; it has \['query'"),

@@ -67,11 +67,7 @@ def from_frames(
     table["is_warm"] = seen_often(table[table["split"] == "train"], table, at_least=1)
     frames = {part: table.loc[table["split"] == part, list(FRAME_COLUMNS)] for part in SPLITS}
     return Interactions(
-        name=name,
-        **frames,
-        items=_entities(items, "item_id"),
-        users=_entities(users, "user_id"),
-        truth=truth,
+        name=name, **frames, items=_entities(items, "item_id"), users=_entities(users, "user_id"), truth=truth
     )
 
 

@@ -98,12 +98,7 @@ def _check_columns(table: str, frame: pd.DataFrame, columns: Sequence[str]) -> N
         )
     if frame.columns.has_duplicates:
         twice = frame.columns[frame.columns.duplicated()][0]
-        raise problem(
-            f"table {table}, column {twice!r}",
-            expected="each column once",
-            found="it twice",
-            do="Drop one.",
-        )
+        raise problem(f"table {table}, column {twice!r}", expected="each column once", found="it twice", do="Drop one.")
 
 
 def _check_catalogue(table: str, frame: pd.DataFrame, key: str) -> None:
@@ -124,14 +119,7 @@ def _check_catalogue(table: str, frame: pd.DataFrame, key: str) -> None:
 def _check_titles(items: pd.DataFrame) -> None:
     no_text = ~items["title"].map(lambda title: isinstance(title, str)).astype(bool)
     if no_text.any():
-        raise_at(
-            "table items",
-            items,
-            "title",
-            no_text,
-            "text",
-            "Fill in the title, or drop the item and its rows.",
-        )
+        raise_at("table items", items, "title", no_text, "text", "Fill in the title, or drop the item and its rows.")
 
 
 def _check_ids(table: str, frame: pd.DataFrame, column: str) -> None:

@@ -54,10 +54,7 @@ def _checked(path: Path) -> pd.DataFrame:
     for column in ("label", "not_cold"):
         _refuse(path, table, column, ~numbers(str(path), table, column).isin([0, 1]), "0 or 1")
     numbers(str(path), table, "timestamp")
-    for column, kinds, expected in (
-        ("his", (list, tuple, np.ndarray), "a list of ids"),
-        ("title", str, "text"),
-    ):
+    for column, kinds, expected in (("his", (list, tuple, np.ndarray), "a list of ids"), ("title", str, "text")):
         fits = [isinstance(value, kinds) for value in table[column]]
         _refuse(path, table, column, ~pd.Series(fits, dtype=bool), expected)
     return table

@@ -157,12 +157,7 @@ def _check_entities(table: str, frame: pd.DataFrame, column: str) -> None:
             do="Number the rows from 1; 0 is padding and has no row.",
         )
     if column not in frame.columns:
-        raise problem(
-            f"table {table}",
-            expected=f"a column {column!r}",
-            found=list(frame.columns),
-            do="Add it.",
-        )
+        raise problem(f"table {table}", expected=f"a column {column!r}", found=list(frame.columns), do="Add it.")
 
 
 def _check_truth(truth: np.ndarray, shape: tuple[int, int]) -> None:

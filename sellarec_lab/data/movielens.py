@@ -85,11 +85,7 @@ def download() -> Path:
     """Fetch the official zip once into the user's cache, checked by MD5, and return its path."""
     try:
         path = pooch.retrieve(
-            URL,
-            known_hash=f"md5:{MD5}",
-            fname="ml-1m.zip",
-            path=pooch.os_cache("sellarec_lab"),
-            progressbar=True,
+            URL, known_hash=f"md5:{MD5}", fname="ml-1m.zip", path=pooch.os_cache("sellarec_lab"), progressbar=True
         )
     except (OSError, ValueError) as error:  # no network; or another hash than the official one
         raise DataError(
@@ -111,12 +107,7 @@ def _benchmark_order(ratings: pd.DataFrame) -> pd.DataFrame:
     ratings = ratings.assign(split=np.array(["", "train", "valid", "test", ""])[part])
     inside = np.flatnonzero((part >= 1) & (part <= 3))
     if inside.size == 0:
-        raise problem(
-            "ratings.dat",
-            expected=f"ratings from {MONTHS[0]} to {MONTHS[-1]}",
-            found="none",
-            do=_AGAIN,
-        )
+        raise problem("ratings.dat", expected=f"ratings from {MONTHS[0]} to {MONTHS[-1]}", found="none", do=_AGAIN)
     kept = ratings.iloc[inside]
     order = np.lexsort((first_seen[inside], kept["timestamp"], kept["user_id"]))
     return kept.iloc[order].reset_index(drop=True)
@@ -151,12 +142,7 @@ def _read_zip(path: Path) -> dict[str, bytes]:
             names = {Path(name).name: name for name in archive.namelist()}
             missing = [name for name in MEMBERS if name not in names]
             if missing:
-                raise problem(
-                    str(path),
-                    expected=f"the member {missing[0]}",
-                    found=sorted(names),
-                    do=_AGAIN,
-                )
+                raise problem(str(path), expected=f"the member {missing[0]}", found=sorted(names), do=_AGAIN)
             return {name: archive.read(names[name]) for name in MEMBERS}
     except (zipfile.BadZipFile, zlib.error, EOFError) as error:
         raise problem(
@@ -237,8 +223,5 @@ def _check_listed(ids: pd.Series, listed: pd.Series, what: str, file: str) -> No
     if unknown.any():
         line = int(np.flatnonzero(unknown)[0])
         raise problem(
-            f"ratings.dat, line {line + 1}",
-            expected=f"a {what} listed in {file}",
-            found=int(ids.iloc[line]),
-            do=_AGAIN,
+            f"ratings.dat, line {line + 1}", expected=f"a {what} listed in {file}", found=int(ids.iloc[line]), do=_AGAIN
         )

@@ -64,12 +64,7 @@ def leak_report(data: Interactions) -> pd.DataFrame:
     table = pd.concat([data.split(part).assign(split=part) for part in SPLITS])
     liked = _first_liked(table, data.n_items)
     facts = {part: _history_facts(data.split(part), liked, data.n_items) for part in SPLITS}
-    rows = [
-        *_leaks(data, table, facts),
-        *_history_notes(facts),
-        *_cold_start(data),
-        *_faults(data, table, facts),
-    ]
+    rows = [*_leaks(data, table, facts), *_history_notes(facts), *_cold_start(data), *_faults(data, table, facts)]
     return pd.DataFrame(rows, columns=["check", "count", "verdict"])
 
 
@@ -124,11 +119,7 @@ def _history_notes(facts: dict[str, _HistoryFacts]) -> list[tuple]:
     for part, fact in facts.items():
         note = "note: order within a second is arbitrary"
         rows.append(
-            (
-                f"same-second events in the history ({part} rows)",
-                fact.same_second,
-                _verdict(fact.same_second, note),
-            )
+            (f"same-second events in the history ({part} rows)", fact.same_second, _verdict(fact.same_second, note))
         )
     unknown = sum(f.unknown for f in facts.values())
     rows.append(
@@ -165,11 +156,7 @@ def _faults(data: Interactions, table: pd.DataFrame, facts: dict[str, _HistoryFa
             int((table[["user_id", "item_id"]] == 0).any(axis=1).sum()),
             "fault: 0 is no user or item",
         ),
-        (
-            "rows with padding item 0 in the history",
-            sum(f.padding for f in facts.values()),
-            "fault: 0 is no item",
-        ),
+        ("rows with padding item 0 in the history", sum(f.padding for f in facts.values()), "fault: 0 is no item"),
         ("empty titles", int((data.items["title"].str.strip() == "").sum()), "fault: no text to read"),
     ]
     return [(check, count, _verdict(count, fault)) for check, count, fault in counts]

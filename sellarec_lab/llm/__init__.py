@@ -3,14 +3,7 @@
 from sellarec_lab.llm import _quiet  # noqa: F401
 from sellarec_lab.llm.adapter import adapter_parameters, attach, load_adapter, save_adapter, set_trainable
 from sellarec_lab.llm.attention import last_attention
-from sellarec_lab.llm.backbone import (
-    LanguageModel,
-    describe,
-    embedded_folder,
-    estimate_memory,
-    load,
-    quantised_layers,
-)
+from sellarec_lab.llm.backbone import LanguageModel, describe, embedded_folder, estimate_memory, load, quantised_layers
 from sellarec_lab.llm.corpus import CatalogueCorpus
 from sellarec_lab.llm.encode import Batch, Encoded, Encoder, Slots
 from sellarec_lab.llm.examples import EncodedRows, Examples, by_length, grouped_rows, shuffled_rows

@@ -5,11 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-_ARTICLES = (
-    "{title} is a {genres} film.",
-    "Film: {title}. Genre: {genres}.",
-    "Marks of {title}: {genres}.",
-)
+_ARTICLES = ("{title} is a {genres} film.", "Film: {title}. Genre: {genres}.", "Marks of {title}: {genres}.")
 
 
 class CatalogueCorpus:

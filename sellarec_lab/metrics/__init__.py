@@ -4,13 +4,7 @@ Everything here takes plain arrays or one of two exchange frames and knows nothi
 ``DataFrame[user_id, item_id, label, score]``, and `Ranks`, a ``DataFrame[query, target, rank, candidates, ties]``.
 """
 
-from sellarec_lab.metrics.alignment import (
-    linear_cka,
-    matched_cosine,
-    neighbour_overlap,
-    retrieval_at,
-    shuffled,
-)
+from sellarec_lab.metrics.alignment import linear_cka, matched_cosine, neighbour_overlap, retrieval_at, shuffled
 from sellarec_lab.metrics.official_scorer import Replay, replay
 from sellarec_lab.metrics.ranks import per_query, rank_targets, value
 from sellarec_lab.metrics.rating import (

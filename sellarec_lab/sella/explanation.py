@@ -1,16 +1,18 @@
-"""One prediction taken apart: what `Recommender.explain` and `Recommender.attention` hand to a reader or a view."""
+"""One prediction taken apart: what `explain` and `Recommender.attention` hand to a reader or a view."""
 
 from __future__ import annotations
 
 import html
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+from scipy.special import expit
 
 from sellarec_lab import prompts
 from sellarec_lab.llm import Encoded
-from sellarec_lab.prompts import Prompt, Slot
+from sellarec_lab.prompts import Prompt, Slot, Text
 
 
 class LeftOut(NamedTuple):
@@ -33,32 +35,55 @@ class AnswerToken(NamedTuple):
 
 @dataclass(frozen=True)
 class Explanation:
-    """One prediction taken apart.
+    """One prediction taken apart; ``tokens``, ``roles`` and ``ids`` go position by position.
 
     Args:
         prompt: what was asked.
-        tokens: the tokens as text, soft tokens by name, position by position.
-        slots: kind of soft token → its first position.
+        tokens: the tokens as text, soft tokens by name.
+        roles: at a soft token its kind (one of `prompts.KINDS`), else the role of its text ("frame", "history",
+            "title", "code"). Nothing else says what is soft: a title that spells ``<Item_ID>`` is a title.
+        ids: the token ids; at a soft token the padding id, which is never read.
         score: logit(Yes) − logit(No).
-        probability: P(like) = sigmoid(score): Yes against No alone.
         without: kind → score of the prompt without all its tokens of this kind; the words stay.
-        ids: the token id at each position; at a soft token the padding id, which is never read.
-        positions: kind → all its positions (a soft prompt has eight).
-        without_titles: each title of the history that is shown, in order, with the score without it. A taste token
-            then averages the titles that are left.
+        without_titles: each title of the history that is shown, in order, with the score without it.
         answers: the two answers, first the one that means "like".
+
+    Raises:
+        ValueError: tokens, roles and ids of different numbers; all three are named.
     """
 
     prompt: Prompt
     tokens: list[str]
-    slots: dict[str, int]
+    roles: list[str]
+    ids: list[int]
     score: float
-    probability: float
     without: dict[str, float]
-    ids: list[int] = field(default_factory=list)
-    positions: dict[str, tuple[int, ...]] = field(default_factory=dict)
-    without_titles: list[LeftOut] = field(default_factory=list)
-    answers: tuple[AnswerToken, ...] = ()
+    without_titles: list[LeftOut]
+    answers: tuple[AnswerToken, ...]
+
+    def __post_init__(self) -> None:
+        lengths = {name: len(getattr(self, name)) for name in ("tokens", "roles", "ids")}
+        if len(set(lengths.values())) > 1:
+            raise ValueError(f"one of each is needed at every position, found {lengths}")
+
+    @property
+    def probability(self) -> float:
+        """P(like) = sigmoid(score): Yes against No alone."""
+        return float(expit(self.score))
+
+    @property
+    def positions(self) -> dict[str, tuple[int, ...]]:
+        """Kind of soft token → all its positions (a soft prompt has eight), in the prompt's order."""
+        found: dict[str, tuple[int, ...]] = {}
+        for position, role in enumerate(self.roles):
+            if role in prompts.KINDS:
+                found[role] = (*found.get(role, ()), position)
+        return found
+
+    @property
+    def slots(self) -> dict[str, int]:
+        """Kind of soft token → its first position."""
+        return {kind: first for kind, (first, *_) in self.positions.items()}
 
     def _repr_html_(self) -> str:
         left_out = [(prompts.KINDS[kind].shown, value) for kind, value in self.without.items()]
@@ -87,12 +112,30 @@ class Attention(NamedTuple):
     spans: list[Span]
 
 
-def positions_of(encoded: Encoded) -> dict[str, tuple[int, ...]]:
-    """Kind of soft token → all its positions, in the prompt's order."""
-    found: dict[str, tuple[int, ...]] = {}
-    for position, slot in encoded.slots:
-        found[slot.kind] = (*found.get(slot.kind, ()), position)
-    return found
+def explain(model, prompt: Prompt, drop: Callable[[int], Prompt] | None = None) -> Explanation:
+    """Take the answer to any prompt apart. All variants are scored in one call, each with one part alone taken out.
+
+    Args:
+        model: a `Recommender`.
+        prompt: one of its own, or an edited one.
+        drop: item id → the question without that title of the history; None leaves no title out. Whoever made the
+            prompt makes it anew, since joiners, the words around the history and a taste token's mean change too.
+    """
+    encoded = model.encoder.encode(prompt)
+    kinds = list(dict.fromkeys(slot.kind for slot in prompt.slots))
+    titles = shown_titles(prompt) if drop else {}
+    variants = [*(prompts.without_slot(prompt, kind) for kind in kinds), *map(drop, titles)]
+    score, *rest = model.score_prompts([prompt, *variants]).tolist()
+    left_out = [LeftOut(*title, s) for title, s in zip(titles.items(), rest[len(kinds) :], strict=True)]
+    return Explanation(
+        prompt, model.encoder.shown(encoded), _roles(prompt, encoded), encoded.ids, score, dict(zip(kinds, rest)),
+        left_out, _answers(model, prompt),
+    )  # fmt: skip
+
+
+def shown_titles(prompt: Prompt) -> dict[int, str]:
+    """Item id → title of the history that a prompt shows, oldest first."""
+    return {s.item_id: s.text for s in prompt.segments if isinstance(s, Text) and s.role == "history"}
 
 
 def spans_of(prompt: Prompt, encoded: Encoded) -> list[Span]:
@@ -101,3 +144,16 @@ def spans_of(prompt: Prompt, encoded: Encoded) -> list[Span]:
         Span(prompts.KINDS[s.kind].shown, s.kind, *span) if isinstance(s, Slot) else Span(s.text, s.role, *span)
         for s, span in zip(prompt.segments, encoded.spans, strict=True)
     ]
+
+
+def _roles(prompt: Prompt, encoded: Encoded) -> list[str]:
+    roles = ["frame"] * len(encoded.ids)  # what stands around the segments is the chat template's
+    for span in spans_of(prompt, encoded):
+        roles[span.first : span.end] = [span.kind] * (span.end - span.first)
+    return roles
+
+
+def _answers(model, prompt: Prompt) -> tuple[AnswerToken, ...]:
+    logits = model.logits(prompt)  # [V]
+    share, text = logits.softmax(0), model.lm.tokenizer.decode
+    return tuple(AnswerToken(text([i]), i, float(logits[i]), float(share[i])) for i in model.answers)

@@ -10,15 +10,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from scipy.special import expit
 
-from sellarec_lab import llm, projector, prompts, runtime
+from sellarec_lab import llm, projector, runtime
 from sellarec_lab.config import BackboneConfig, PromptConfig
 from sellarec_lab.data import Profiles, Ranker
 from sellarec_lab.projector import Projector
-from sellarec_lab.prompts import CodeWords, Prompt, PromptRows, Text, Writer
+from sellarec_lab.prompts import CodeWords, Prompt, PromptRows, Writer
 from sellarec_lab.sella import recipes
-from sellarec_lab.sella.explanation import AnswerToken, Attention, Explanation, LeftOut, positions_of, spans_of
+from sellarec_lab.sella.explanation import Attention, Explanation, explain, shown_titles, spans_of
 from sellarec_lab.sella.recipes import Recipe
 
 
@@ -67,31 +66,17 @@ class Recommender(Ranker):
         return self.score_prompts([self.prompt(user_id, i, history) for i in items], shared=True)
 
     def explain(self, user_id: int, item_id: int, history: list[int] | None = None) -> Explanation:
-        """Take one prediction apart: the prompt, its tokens, and the score without each soft token and each title.
-
-        All variants are scored together. A score is what is left when one part alone is taken out.
-        """
+        """Take one prediction apart: the prompt, its tokens, and the score without each soft token and each title."""
         prompt = self.prompt(user_id, item_id, history)
-        encoded = self.encoder.encode(prompt)
-        positions = positions_of(encoded)
-        shown = [s.item_id for s in prompt.segments if isinstance(s, Text) and s.role == "history"]
-        fewer = [self.prompt(user_id, item_id, shown[:i] + shown[i + 1 :]) for i in range(len(shown))]
-        variants = [prompts.without_slot(prompt, kind) for kind in positions]
-        score, *rest = self.score_prompts([prompt, *variants, *fewer]).tolist()
-        titles = [LeftOut(i, self.profiles.titles[i], s) for i, s in zip(shown, rest[len(positions) :], strict=True)]
-        return Explanation(
-            prompt, self.encoder.shown(encoded), {kind: first for kind, (first, *_) in positions.items()}, score,
-            float(expit(score)), dict(zip(positions, rest)), encoded.ids, positions, titles,
-            self._answers(encoded),
-        )  # fmt: skip
+        shown = shown_titles(prompt)
+        return explain(self, prompt, lambda gone: self.prompt(user_id, item_id, [i for i in shown if i != gone]))
 
     @torch.no_grad()
-    def _answers(self, encoded: llm.Encoded) -> tuple[AnswerToken, ...]:
-        batch = self.encoder.collate([encoded]).to(self.lm.device)
-        logits = self.lm.logits(llm.last_hidden(self.lm, batch, self._soft()))[0]  # [V]
-        share = logits.softmax(0)
-        pairs = zip(self._answer_texts(), self.answers, strict=True)
-        return tuple(AnswerToken(text, i, float(logits[i]), float(share[i])) for text, i in pairs)
+    def logits(self, prompt: Prompt) -> torch.Tensor:
+        """Logits of the whole vocabulary at the place that predicts the answer, float32 [V]."""
+        self.lm.model.eval()
+        batch = self.encoder.collate([self.encoder.encode(prompt)]).to(self.lm.device)
+        return self.lm.logits(llm.last_hidden(self.lm, batch, self._soft()))[0]
 
     def attention(self, prompt: Prompt) -> Attention:
         """What the place that predicts the answer attends to, layer by layer. It shows where the model looks, which

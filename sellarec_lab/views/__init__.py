@@ -6,29 +6,19 @@ Every figure is static as well: `to_html` makes a page that opens offline. UMAP 
 from sellarec_lab.views.attention import attention_by_layer
 from sellarec_lab.views.costs import cost_against_quality
 from sellarec_lab.views.curves import training_curves
-from sellarec_lab.views.errors import warm_against_cold, worst_items, worst_users
 from sellarec_lab.views.maps import alignment_map, coordinates, mixing
 from sellarec_lab.views.prompt import Html, attribution, prompt_tokens
 from sellarec_lab.views.results import gap_closed, paired_forest, results_forest
-from sellarec_lab.views.scores import calibration, score_against_truth, score_histogram
-from sellarec_lab.views.stages import memory_table
+from sellarec_lab.views.scores import calibration, score_against_truth
 from sellarec_lab.views.style import PALETTE, SLOT_COLOURS, TEMPLATE, to_html
-from sellarec_lab.views.vectors import (
-    alignment_scores,
-    nearest_items,
-    nearest_words,
-    norms,
-    parameters_by_stage,
-    parameters_table,
-)
+from sellarec_lab.views.vectors import alignment_scores, nearest_items, nearest_words, norms, parameters_table
 from sellarec_lab.views.walk import alignment_walk, walk_scores
-from sellarec_lab.views.world import history_lengths, interaction_timeline, world_map
+from sellarec_lab.views.world import history_lengths, interaction_timeline
 
 __all__ = [
     "PALETTE", "SLOT_COLOURS", "TEMPLATE", "Html", "alignment_map", "alignment_scores", "alignment_walk",
     "attention_by_layer", "attribution", "calibration", "coordinates", "cost_against_quality", "gap_closed",
-    "history_lengths", "interaction_timeline", "memory_table", "mixing", "nearest_items", "nearest_words", "norms",
-    "paired_forest", "parameters_by_stage", "parameters_table", "prompt_tokens", "results_forest",
-    "score_against_truth", "score_histogram", "to_html", "training_curves", "walk_scores", "warm_against_cold",
-    "world_map", "worst_items", "worst_users",
+    "history_lengths", "interaction_timeline", "mixing", "nearest_items", "nearest_words", "norms", "paired_forest",
+    "parameters_table", "prompt_tokens", "results_forest", "score_against_truth", "to_html", "training_curves",
+    "walk_scores",
 ]  # fmt: skip

@@ -1,31 +1,35 @@
-"""One prediction on screen: every token that the model got, and what each soft token was worth."""
+"""One prediction on screen: every token that the model got, what it answered, and what each part was worth.
+
+Plain html with inline styles, which needs no script, network or kernel. The workbench draws with the same pieces.
+"""
 
 from __future__ import annotations
 
 import html
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-import numpy as np
-import plotly.graph_objects as go
-
-from sellarec_lab.prompts import SHOWN
-from sellarec_lab.views.style import BLUE, GREY, SLOT_COLOURS, dress, plain
+from sellarec_lab.prompts import KINDS
+from sellarec_lab.views.style import BLUE, VERMILLION
 
 if TYPE_CHECKING:
-    from sellarec_lab.sella.recommender import Explanation
+    from sellarec_lab.sella.explanation import Explanation
 
-CAVEAT = "Each part is left out alone; what parts are worth does not add up to the score"
-_LONGEST = 40  # letters of a title on the axis
-_TITLE = "#7A7A7A"
-_ID = "<sub style='color:#8A8A8A;font-size:9px;margin-left:3px'>{0}</sub>"
-_BOX = "display:inline-block;margin:1px;padding:1px 4px;border-radius:4px;white-space:pre;"
-_WORD = _BOX + "background:#F3F3F3;border:1px solid #DDDDDD;color:#222222"
+CAVEAT = "each part is left out alone, so what parts are worth does not add up to the score"
+FONT = "font:14px/1.5 Helvetica,Arial,'DejaVu Sans',sans-serif;color:#222222;background:#FFFFFF"
+FRAME = f'<div style="{FONT};max-width:980px;padding:12px 14px;border:1px solid #DDDDDD;border-radius:6px">'
+_BOX = "display:inline-block;margin:1px;padding:0 3px;border-radius:4px;white-space:pre-wrap;"
+_ID = "<sub style='color:#6E6E6E;font-size:9px;margin-left:3px'>{0}</sub>"
+_LOOKS = {
+    "frame": _BOX + "background:#F6F6F6;border:1px solid #E2E2E2;color:#444444",
+    "code": _BOX + "background:#F6F6F6;border:1px dashed #666666;color:#222222",
+    "history": _BOX + "background:#EAF3FA;border:1px solid #B9D4E8;color:#222222",
+    "title": _BOX + "background:#FFF3D6;border:1px solid #D9A521;color:#222222;font-weight:bold",
+}
 _SOFT = _BOX + "background:{0};border:1px solid {0};color:#FFFFFF;font-weight:bold"
-_FRAME = (
-    "font-family:monospace;font-size:13px;line-height:1.75;max-width:980px;padding:12px 14px;"
-    "background:#FFFFFF;color:#222222;border:1px solid #DDDDDD;border-radius:6px"
-)
+_GREY = "color:#5A5A5A;font-size:13px"
+_CELL = "padding:1px 4px;border:0;overflow:hidden;text-overflow:ellipsis;white-space:nowrap;"
 
 
 @dataclass(frozen=True)
@@ -41,100 +45,127 @@ class Html:
         return self.source
 
 
+class Part(NamedTuple):
+    """A soft token, with its colour, or a title ("" for none) that was left out, and the score ``without`` it."""
+
+    name: str
+    colour: str
+    without: float
+
+
 def prompt_tokens(explanation: Explanation) -> Html:
-    """Tokens as boxes, position by position, each over its id; soft tokens in colour, without one. Then the answers
-    with ids, logits and probabilities, and the score.
+    """Tokens as boxes, position by position, each over its id; soft tokens in full colour, without one. Then the
+    score, and the answers with ids, logits and probabilities.
 
     Only positions decide what is coloured: a title that spells ``<Item_ID>`` stays plain text.
 
     Raises:
-        ValueError: ids of another number than tokens (both are named), a slot of unknown kind, or at a position that
-            the tokens do not have.
+        ValueError: a role that no token has.
     """
-    tokens, ids = explanation.tokens, explanation.ids
-    if len(ids) != len(tokens):
-        raise ValueError(f"ids have shape {(len(ids),)}, tokens have shape {(len(tokens),)}; expected [L] twice")
-    kinds = _kinds(explanation)
-    boxes = [_box(i, token, id_, kinds.get(i)) for i, (token, id_) in enumerate(zip(tokens, ids))]
-    count = f"{len(boxes)} tokens, {len(kinds)} of them soft; small: the token's id"
-    return Html(
-        f"<div style='{_FRAME}'><div>{''.join(boxes)}</div>"
-        f"<div style='margin-top:10px'>{_verdict(explanation)}</div>{_answers(explanation)}"
-        f"<div style='color:#666666'>{count}</div></div>"
-    )
-
-
-def _verdict(explanation: Explanation) -> str:
-    like, dislike = (html.escape(a) for a in explanation.prompt.answers)
-    p = explanation.probability
-    bar = (
-        "<span style='display:inline-block;width:180px;height:10px;vertical-align:middle;border-radius:5px;"
-        f"background:linear-gradient(to right,{BLUE} {p:.1%},#DDDDDD {p:.1%})'></span>"
-    )
-    return (
-        f"<b>{like}</b> {p:.3f} {bar} {1 - p:.3f} <b>{dislike}</b>"
-        f" &nbsp; score {explanation.score:+.3f} = logit({like}) − logit({dislike})"
-    )
-
-
-def _answers(explanation: Explanation) -> str:
-    """One line an answer token; P is its share among all tokens, before Yes and No are set against each other."""
-    lines = [
-        f"token <span style='{_WORD}'>{html.escape(a.text)}{_ID.format(a.id)}</span>"
-        f" logit {a.logit:+.3f}, P {a.probability:.4f} of the whole vocabulary"
+    answers = "".join(
+        f"token <span style='{_look('frame')}'>{safe(a.text)}{_ID.format(a.id)}</span>"
+        f" logit {a.logit:+.3f}, P {a.probability:.4f} of the whole vocabulary<br>"
         for a in explanation.answers
-    ]
-    return "".join(f"<div>{line}</div>" for line in lines)
+    )
+    return Html(f"{FRAME}{boxes(explanation)}<br>{verdict(explanation)}{answers}{legend(explanation.positions)}</div>")
 
 
-def _kinds(explanation: Explanation) -> dict[int, str]:
-    """Position → kind of soft token."""
-    kinds = {}
-    for kind, positions in explanation.positions.items():
-        if kind not in SLOT_COLOURS:
-            raise ValueError(f"unknown slot kind {kind!r}; known kinds: {', '.join(SLOT_COLOURS)}")
-        for position in positions:
-            if not 0 <= position < len(explanation.tokens):
-                raise ValueError(f"slot {kind!r} stands at position {position} of {len(explanation.tokens)} tokens")
-            kinds[position] = kind
-    return kinds
-
-
-def _box(position: int, token: str, id_: int, kind: str | None) -> str:
-    if kind is not None:
-        hint = f"position {position}: soft token, no word"
-        return f"<span title='{hint}' style='{_SOFT.format(SLOT_COLOURS[kind])}'>{html.escape(SHOWN[kind])}</span>"
-    shown = html.escape(token.replace("\n", "↵")) or "∅"
-    ending = "<br>" if "\n" in token else ""
-    return f"<span title='position {position}, id {id_}' style='{_WORD}'>{shown}{_ID.format(id_)}</span>{ending}"
-
-
-def attribution(explanation: Explanation) -> go.Figure:
-    """What each soft token and each title of the history was worth: score − score without it, as bars, sorted; right
-    of zero it spoke for "like".
+def attribution(explanation: Explanation) -> Html:
+    """What each soft token and each title of the history was worth, as bars, most for "like" on top.
 
     The parts need not add up to the score: each is left out alone, while all others stay and may stand in for it.
     """
-    parts = [(SHOWN[kind], SLOT_COLOURS[kind], rest) for kind, rest in explanation.without.items()]
-    parts += [(title.title, _TITLE, title.score) for title in explanation.without_titles]
-    parts = sorted(parts, key=lambda part: part[2])  # most for "like" on top
-    values = np.array([explanation.score - rest for _, _, rest in parts])
-    bars = go.Bar(
-        x=values, y=list(range(len(parts))), orientation="h", width=0.55, cliponaxis=False,
-        marker={"color": [colour for _, colour, _ in parts]}, text=[f"{v:+.3f}" for v in values],
-        textposition="outside", customdata=[[plain(name), rest] for name, _, rest in parts],
-        hovertemplate="%{customdata[0]}: %{x:+.3f}<br>score without it %{customdata[1]:+.3f}<extra></extra>",
-    )  # fmt: skip
-    figure = go.Figure(bars)
-    reach = 1.3 * float(np.abs(values).max(initial=0)) or 1.0
-    figure.update_xaxes(title_text="score − score without this part", range=[-reach, reach])
-    names = [plain(name if len(name) <= _LONGEST else name[: _LONGEST - 1] + "…") for name, _, _ in parts]
-    figure.update_yaxes(autorange="reversed", showgrid=False, tickvals=list(range(len(parts))), ticktext=names)
-    if parts:
-        figure.add_vline(0, line={"color": "#444444", "width": 1})
-    else:
-        figure.update_xaxes(visible=False).update_yaxes(visible=False)
-        note = "this prompt has neither a soft token nor a history"
-        figure.add_annotation(text=note, x=0, y=0, showarrow=False, font={"color": GREY})
-    subtitle = f"score {explanation.score:+.3f}, P(like) = {explanation.probability:.3f}. {CAVEAT}"
-    return dress(figure, "What each part of the prompt was worth", subtitle, 200 + 34 * max(3, len(parts)))
+    found = sorted(parts(explanation), key=lambda part: part.without)
+    score = f"score {explanation.score:+.3f}, P(like) = {explanation.probability:.3f}; {CAVEAT}"
+    return Html(f"{FRAME}{bars(explanation.score, found)}{small(score)}</div>")
+
+
+def parts(explanation: Explanation) -> list[Part]:
+    """All that was left out, in the prompt's order: soft tokens, then titles."""
+    slots = [Part(KINDS[kind].shown, KINDS[kind].colour, rest) for kind, rest in explanation.without.items()]
+    return slots + [Part(gone.title, "", gone.score) for gone in explanation.without_titles]
+
+
+def boxes(explanation: Explanation, ids: bool = True) -> str:
+    """Every position as a box, under a line that counts them; ``ids`` are shown, or only told to who points there."""
+    rows = enumerate(zip(explanation.tokens, explanation.roles, explanation.ids, strict=True))
+    drawn = "".join(_box(position, *row, ids) for position, row in rows)
+    soft = sum(map(len, explanation.positions.values()))
+    count = f"what the model got: {len(explanation.tokens)} tokens, {soft} of them soft"
+    return f"{head(count)}<div style='font-family:monospace;font-size:13px;line-height:1.75'>{drawn}</div>"
+
+
+def _look(role: str) -> str:
+    return _SOFT.format(KINDS[role].colour) if role in KINDS else _LOOKS[role]
+
+
+def _box(position: int, token: str, role: str, id_: int, ids: bool) -> str:
+    if role not in _LOOKS and role not in KINDS:
+        known = ", ".join((*_LOOKS, *KINDS))
+        raise ValueError(f"position {position} has the unknown role {role!r}; known roles: {known}")
+    if role in KINDS:
+        return f"<span title='position {position}: soft token, no word' style='{_look(role)}'>{safe(token)}</span>"
+    shown = safe(token.replace("\n", "↵")) or "∅"
+    number, ending = _ID.format(id_) if ids else "", "<br>" if "\n" in token else ""
+    return f"<span title='position {position}: {role}, id {id_}' style='{_look(role)}'>{shown}{number}</span>{ending}"
+
+
+def verdict(explanation: Explanation, truth: float | None = None, lines: Sequence[str] = ()) -> str:
+    """P(like) as a number and a bar, with a black mark at the ``truth``; the score, and more ``lines`` below it."""
+    p, (like, dislike) = explanation.probability, explanation.prompt.answers
+    mark = "position:absolute;top:-3px;width:3px;height:18px;background:#000000"
+    tick = "" if truth is None else f"<span style='{mark};left:{truth:.1%}'></span>"
+    bar = (
+        "<div style='position:relative;height:12px;max-width:480px;border-radius:6px;margin:4px 0;"
+        f"background:linear-gradient(to right,{BLUE} {p:.1%},#DDDDDD {p:.1%})'>{tick}</div>"
+    )
+    lines = [f"score {explanation.score:+.3f} = logit({like}) − logit({dislike})", *lines]
+    return f"<div style='font-size:20px'>P({safe(like)}) = <b>{p:.3f}</b></div>{bar}{''.join(map(small, lines))}"
+
+
+def bars(score: float, found: Sequence[Part]) -> str:
+    """A bar a part: score − score without it; right of the middle it spoke for "like"."""
+    if not found:
+        return head("no soft token and no history: nothing to take out")
+    reach = max(abs(score - part.without) for part in found) or 1.0
+    rows = "".join(_bar(part, score - part.without, reach) for part in found)
+    table = "width:100%;border-collapse:collapse;font-size:13px;table-layout:fixed"
+    return f"{head('what each part was worth: score − score without it')}<table style='{table}'>{rows}</table>"
+
+
+def _bar(part: Part, worth: float, reach: float) -> str:
+    width = 50 * abs(worth) / reach
+    left, fill = (50.0, BLUE) if worth >= 0 else (50 - width, VERMILLION)
+    ink = f"color:{part.colour};font-weight:bold" if part.colour else "color:#222222"
+    name, hint = safe(part.name), f"score without it {part.without:+.3f}"
+    return (
+        f"<tr title='{name}: {hint}'><td style='{_CELL}width:34%;text-align:left;{ink}'>{name}</td>"
+        "<td style='padding:1px;border:0'><div style='position:relative;height:11px;background:linear-gradient("
+        "to right,#F3F3F3 49.7%,#888888 49.7%,#888888 50.3%,#F3F3F3 50.3%)'><div style='position:absolute;"
+        f"left:{left:.2f}%;width:{width:.2f}%;height:11px;background:{fill}'></div></div></td>"
+        f"<td style='{_CELL}width:60px;text-align:right'>{worth:+.3f}</td></tr>"
+    )
+
+
+def legend(kinds: Iterable[str] = KINDS) -> str:
+    """What the colours of the boxes mean: these kinds of soft tokens, and text."""
+    roles = (*kinds, "history", "title", "frame")
+    keys = "".join(
+        f"<span style='{_look(role)}'>{safe(KINDS[role].shown if role in KINDS else role)}</span>" for role in roles
+    )
+    return f"<div style='{_GREY}'>boxes: {keys}</div>"
+
+
+def head(text: str) -> str:
+    """A line in bold above what follows."""
+    return f"<div style='margin:12px 0 4px;font-weight:bold;font-size:13px'>{safe(text)}</div>"
+
+
+def small(text: str) -> str:
+    """A line in small grey."""
+    return f"<div style='{_GREY}'>{safe(text)}</div>"
+
+
+def safe(text: object) -> str:
+    """Text that stays text in html, whatever it spells."""
+    return html.escape(str(text), quote=True)

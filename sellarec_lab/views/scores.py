@@ -13,32 +13,10 @@ from plotly.subplots import make_subplots
 from scipy.special import expit
 
 from sellarec_lab import metrics
-from sellarec_lab.views.style import BLACK, BLUE, GREEN, GREY, VERMILLION, dress, legend_on_top, need_columns
+from sellarec_lab.views.style import BLACK, BLUE, GREEN, GREY, dress, legend_on_top, need_columns
 
 _MOST_POINTS = 4000
 _DIAGONAL = {"x": [0, 1], "y": [0, 1], "mode": "lines", "line": {"color": GREY, "dash": "dot"}, "hoverinfo": "skip"}
-
-
-def score_histogram(scored: pd.DataFrame, bins: int = 40) -> go.Figure:
-    """Scores of liked and of disliked rows over the same bins, each as a share of its own rows."""
-    labels, scores = _columns(scored)
-    edges = np.histogram_bin_edges(scores, bins=bins)
-    figure = go.Figure()
-    for label, name, colour in ((0, "not liked", VERMILLION), (1, "liked", BLUE)):
-        rows = scores[labels == label]
-        share = np.histogram(rows, edges)[0] / max(1, len(rows))
-        figure.add_trace(
-            go.Bar(
-                x=(edges[:-1] + edges[1:]) / 2, y=share, width=np.diff(edges), name=f"{name} ({len(rows):,} rows)",
-                marker={"color": colour, "line": {"width": 0}}, opacity=0.55,
-                hovertemplate=f"score near %{{x:.2f}}<br>%{{y:.1%}} of {name} rows<extra></extra>",
-            )
-        )  # fmt: skip
-    both = 0 < labels.sum() < len(labels)
-    subtitle = f"AUC {metrics.auc(labels, scores):.3f}" if both else "only one class: no AUC"
-    figure.update_xaxes(title_text="score = logit(Yes) − logit(No)")
-    figure.update_yaxes(title_text="share of the class", tickformat=".0%")
-    return dress(figure, "Scores of liked and other rows", subtitle, barmode="overlay", legend=legend_on_top())
 
 
 def calibration(scored: pd.DataFrame, truth: ArrayLike | None = None, bins: int = 10) -> go.Figure:

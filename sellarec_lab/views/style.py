@@ -17,7 +17,7 @@ from sellarec_lab import prompts, runtime
 BLUE, VERMILLION, GREEN, PURPLE = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
 ORANGE, SKY, YELLOW, BLACK, GREY = "#E69F00", "#56B4E9", "#F0E442", "#000000", "#9A9A9A"
 PALETTE = (BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY, BLACK, YELLOW)
-SLOT_COLOURS = prompts.COLOURS
+SLOT_COLOURS = {name: kind.colour for name, kind in prompts.KINDS.items()}
 # A group, curve or split with one of these in its name keeps its colour in every figure.
 _OWN = {
     **SLOT_COLOURS, "collab": BLUE, "semantic": GREEN, "word": GREY,

@@ -154,20 +154,6 @@ def norms(groups: Mapping[str, ArrayLike]) -> go.Figure:
     return dress(figure, "How long the vectors are", f"mean norm: {means}")
 
 
-def parameters_by_stage(stages: Mapping[str, Mapping[str, tuple[int, int]]]) -> pd.DataFrame:
-    """`parameters_table` of every stage below one another, indexed by stage and module: who trains when.
-
-    Args:
-        stages: stage → module → (trainable, total).
-
-    Raises:
-        ValueError: no stage, or more trainable than there are.
-    """
-    if not stages:
-        raise ValueError("stages is empty: give the modules of at least one stage by its name")
-    return pd.concat({stage: parameters_table(counts) for stage, counts in stages.items()}, names=["stage"])
-
-
 def parameters_table(counts: Mapping[str, tuple[int, int]]) -> pd.DataFrame:
     """Trainable and all parameters of each module, with their sum: DataFrame ``trainable, total, share``.
 

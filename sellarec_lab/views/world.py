@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from sellarec_lab.data import SPLITS, Interactions
-from sellarec_lab.views.style import BLACK, BLUE, GREY, colours, dress, legend_on_top, plain
+from sellarec_lab.views.style import BLACK, colours, dress, legend_on_top
 
 _PERIODS = (("D", "day", 1), ("W", "week", 7), ("M", "month", 30), ("Q", "quarter", 91), ("Y", "year", 365))
 _MOST_BARS = 60
@@ -67,40 +67,3 @@ def history_lengths(data: Interactions) -> go.Figure:
     figure.update_yaxes(title_text="share of rows with at least so many", tickformat=".0%", range=[0, 1.02])
     medians = ", ".join(f"{s} {data.split(s)['history'].map(len).median():.0f}" for s in SPLITS if len(data.split(s)))
     return dress(figure, "How much history a prompt can show", f"median: {medians}", legend=legend_on_top())
-
-
-def world_map(data: Interactions) -> go.Figure:
-    """The data at a glance, train rows only: rows a user, rows an item, share of likes a user."""
-    by_user, by_item = data.train.groupby("user_id"), data.train.groupby("item_id")
-    panels = (
-        ("rows a user", "users", by_user.size()),
-        ("rows an item", "items", by_item.size()),
-        ("share of likes a user", "users", by_user["label"].mean()),
-    )
-    figure = make_subplots(1, 3, horizontal_spacing=0.08)
-    for col, (what, who, values) in enumerate(panels, start=1):
-        counts, edges = np.histogram(values, _edges(values))
-        bar = go.Bar(
-            x=(edges[:-1] + edges[1:]) / 2, y=counts, width=np.diff(edges), showlegend=False, name=what,
-            marker={"color": BLUE, "line": {"color": "white", "width": 0.5}},
-            hovertemplate=f"{what} near %{{x:.3g}}<br>%{{y}} {who}<extra></extra>",
-        )  # fmt: skip
-        figure.add_trace(bar, row=1, col=col)
-        middle = float(values.median())
-        figure.add_vline(middle, line={"color": GREY, "dash": "dot"}, row=1, col=col)
-        figure.add_annotation(
-            text=f"median {middle:.3g}", x=middle, xref=f"x{col}" if col > 1 else "x", y=1.0, yanchor="bottom",
-            yref="paper", showarrow=False, font={"size": 12, "color": "#666666"},
-        )  # fmt: skip
-        figure.update_xaxes(title_text=what, row=1, col=col).update_yaxes(title_text=who, row=1, col=col)
-    subtitle = f"{data.n_users:,} users, {data.n_items:,} items, {len(data.train):,} train rows"
-    return dress(figure, f"The data set {plain(data.name)} at a glance", subtitle, 400, margin={"t": 104})
-
-
-def _edges(values: pd.Series, bins: int = 30) -> np.ndarray:
-    """Edges of at most ``bins`` bins; whole numbers get bins of a whole width, or the bars would comb."""
-    if not pd.api.types.is_integer_dtype(values):
-        return np.histogram_bin_edges(values, bins)
-    low, high = int(values.min()), int(values.max())
-    step = max(1, -(-(high - low + 1) // bins))
-    return np.arange(low, high + step + 1, step) - 0.5

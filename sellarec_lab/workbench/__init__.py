@@ -12,14 +12,14 @@ import pandas as pd
 
 from sellarec_lab import compare, sella
 from sellarec_lab.workbench import files
-from sellarec_lab.workbench.answers import Answer, Ranked, Token, answer, ranking, tokens
 from sellarec_lab.workbench.bench import Workbench
 from sellarec_lab.workbench.case import Case, template_pieces, template_text
 from sellarec_lab.workbench.people import Found, People
+from sellarec_lab.workbench.ranking import Ranked, ranking
 
 __all__ = [
-    "Answer", "Case", "Found", "People", "Ranked", "Token", "Workbench", "answer", "open", "open_case", "ranking",
-    "template_pieces", "template_text", "tokens",
+    "Case", "Found", "People", "Ranked", "Workbench", "open", "open_case", "ranking", "template_pieces",
+    "template_text",
 ]  # fmt: skip
 
 
@@ -39,7 +39,7 @@ def open(models, data, cfg=None, predictions: pd.DataFrame | None = None) -> Wor
     if not named:
         raise ValueError("no model was given: pass a Recommender, or a dict of name and Recommender")
     for name, model in named.items():
-        if list(model.memory.titles) != list(data.titles):
+        if list(model.profiles.titles) != list(data.titles):
             raise ValueError(
                 f"model {name!r} knows other titles than the data {data.name!r}: give the data it was made of"
             )
@@ -74,6 +74,6 @@ def _scored_before(cfg, data, models: Mapping) -> pd.DataFrame | None:
     """Test scores of the first model that was scored before; nothing is trained here."""
     for model in models.values():
         name = _name(model)
-        if name in sella.RECIPES and all(a.finished for a in compare.artifacts(cfg, data, name).values()):
+        if name in sella.RECIPES and all(a.finished for a in compare.answers(cfg, data, name).values()):
             return compare.predictions(cfg, data, name)
     return None

@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pandas as pd
 
-from sellarec_lab.prompts import SHOWN, TEMPLATES
+from sellarec_lab.prompts import KINDS
+from sellarec_lab.sella import Explanation
 from sellarec_lab.views import Html
-from sellarec_lab.workbench import answers as ask
 from sellarec_lab.workbench import files, render
-from sellarec_lab.workbench.answers import Answer, Ranked
 from sellarec_lab.workbench.case import Case, template_pieces
 from sellarec_lab.workbench.desk import Desk
 from sellarec_lab.workbench.people import Found, People
+from sellarec_lab.workbench.ranking import Ranked, ranking
 
 _KEPT = 500  # answers in the cache; the oldest go first
 
@@ -27,7 +27,7 @@ class Workbench:
     Everything that a control does is a method here, so a notebook can drive the bench by code. A method that can't do
     what it was asked to raises, and leaves the case as it was; a control shows the same error in the panel.
 
-    Attributes: ``case``, ``answers`` (model name -> `Answer`), ``shown`` (names of the models), ``controls`` (name ->
+    Attributes: ``case``, ``answers`` (model name -> `Explanation`), ``shown`` (model names), ``controls`` (name ->
     widget), ``last_seconds`` (how long the last change took, rendering included), ``error`` (the last one shown).
     """
 
@@ -39,8 +39,8 @@ class Workbench:
         self.error: Exception | None = None
         self.last_seconds = 0.0
         self._past: list[Case] = []
-        self._before: dict[str, Answer] = {}
-        self._said: dict[tuple[str, Case], Answer] = {}
+        self._before: dict[str, Explanation] = {}
+        self._said: dict[tuple[str, Case], Explanation] = {}
         self._ranked: dict[tuple, list[Ranked]] = {}
         user = self.found.users[0]
         self.case, self.step = self._untouched(user, self._latest(user)), "as it is"
@@ -97,16 +97,16 @@ class Workbench:
     def rephrase(self, text: str | None) -> None:
         """Ask in other words, one piece a line (see `case.template_pieces`); None: in each model's own."""
         pieces = None if text is None else template_pieces(text)
-        own = {TEMPLATES[self.models[name].prompt_config.template].pieces for name in self.shown}
+        own = {self.models[name].writer.template.pieces for name in self.shown}
         self._go(self.case.rephrased(None if own == {pieces} else pieces), "rephrased")
 
     def switch_off(self, kind: str) -> None:
         """Leave a kind of soft token out ("user", "item", "warm", "taste", "prompt")."""
-        self._go(self.case.switched(kind, False), f"switched off: {SHOWN.get(kind)}")
+        self._go(self.case.switched(kind, False), f"switched off: {KINDS[kind].shown}")
 
     def switch_on(self, kind: str) -> None:
         """Bring a kind of soft token back, where the recipe has it."""
-        self._go(self.case.switched(kind, True), f"switched on: {SHOWN.get(kind)}")
+        self._go(self.case.switched(kind, True), f"switched on: {KINDS[kind].shown}")
 
     def own(self, user: int | str | None) -> None:
         """Put another user's `<User_ID>` token into the prompt; None brings the own one back."""
@@ -160,7 +160,7 @@ class Workbench:
             for name in self.shown:
                 key = self._ranking_key(name)
                 if key not in self._ranked:
-                    self._ranked[key] = ask.ranking(self.models[name], self.case)
+                    self._ranked[key] = ranking(self.models[name], self.case)
         self._desk.show()
         return {name: self._ranked[self._ranking_key(name)] for name in self.shown}
 
@@ -200,8 +200,8 @@ class Workbench:
         return self.models[self.shown[0]]
 
     def _known(self, user_id: int) -> None:
-        if user_id not in self._lead.memory.seen:
-            low, high = min(self._lead.memory.seen), max(self._lead.memory.seen)
+        if user_id not in self._lead.profiles.seen:
+            low, high = min(self._lead.profiles.seen), max(self._lead.profiles.seen)
             raise ValueError(f"user_id: user {user_id} is not in the data; known ids run from {low} to {high}")
 
     def _title(self, item_id: int) -> str:
@@ -213,11 +213,11 @@ class Workbench:
     def _untouched(self, user_id: int, item_id: int) -> Case:
         return Case.of(self._lead, user_id, item_id, self.people.moment(user_id, item_id))
 
-    def _ask(self, case: Case) -> dict[str, Answer]:
+    def _ask(self, case: Case) -> dict[str, Explanation]:
         """One batch a model; nothing for a case that was asked before."""
         for name in self.shown:
             if (name, case) not in self._said:
-                self._said[name, case] = ask.answer(self.models[name], case)
+                self._said[name, case] = case.explain(self.models[name])
         out = {name: self._said[name, case] for name in self.shown}
         while len(self._said) > _KEPT:
             del self._said[next(iter(self._said))]
@@ -262,13 +262,13 @@ class Workbench:
         case, notes = self.case, []
         kinds = {kind for name in self.shown for kind in self.models[name].recipe.slots}
         if case.title is not None:
-            gone = " and ".join(SHOWN[k] for k in ("item", "warm") if k in kinds)
+            gone = " and ".join(KINDS[k].shown for k in ("item", "warm") if k in kinds)
             notes.append(f"a free title: no vector belongs to it{f', so {gone} are left out' if gone else ''}")
         elif case.item_id not in self.people.trained_items:
             notes.append("the film has no row in train: <Item_ID> was never trained")
         if case.user_id not in self.people.trained_users:
             notes.append("the user has no row in train: <User_ID> was never trained")
-        if off := [SHOWN[k] for k in case.off if k in kinds]:
+        if off := [KINDS[k].shown for k in case.off if k in kinds]:
             notes.append(f"switched off: {', '.join(off)}")
         if case.owner is not None:
             notes.append(f"<User_ID> is that of user {self.people.name(case.owner)} (id {case.owner})")

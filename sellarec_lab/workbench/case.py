@@ -12,8 +12,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sellarec_lab import prompts
-from sellarec_lab.prompts import KINDS, TEMPLATES, Prompt, Segment, Slot, Text
+from sellarec_lab import prompts, sella
+from sellarec_lab.prompts import KINDS, CodeWords, Prompt, Segment, Slot, Text
+from sellarec_lab.sella import Explanation
 
 FIELDS = ("history", "title", *KINDS)
 LINE_BREAK = "↵"  # how a line break inside a piece is written where one line is one piece
@@ -59,7 +60,7 @@ class Case:
     @classmethod
     def of(cls, model, user_id: int, item_id: int, history: Iterable[int] | None = None) -> Case:
         """The untouched case, whose prompt is ``model.prompt(user_id, item_id, history)``."""
-        known = model.memory.liked.get(user_id, []) if history is None else history
+        known = model.profiles.liked.get(user_id, []) if history is None else history
         shown = [int(i) for i in known if i != item_id]
         longest = model.prompt_config.history
         case = cls(int(user_id), int(item_id), tuple(shown[-longest:]) if longest else ())
@@ -100,7 +101,7 @@ class Case:
 
     def check(self, model) -> None:
         """ValueError that names the field whose user or item the model doesn't know."""
-        users, last = model.memory.seen, len(model.memory.titles) - 1
+        users, last = model.profiles.seen, len(model.profiles.titles) - 1
         for field in ("user_id", "owner"):
             user = getattr(self, field)
             if user is not None and user not in users:
@@ -120,20 +121,26 @@ class Case:
             ValueError: the model doesn't know the user or an item.
         """
         self.check(model)
-        memory, template = model.memory, TEMPLATES[model.prompt_config.template]
-        if self.template is not None:
-            template = dataclasses.replace(template, pieces=self.template)
+        writer, titles = model.writer, model.profiles.titles
         free, owner = self.title is not None, self.user_id if self.owner is None else self.owner
-        titles, item = ([*memory.titles, self.title], len(memory.titles)) if free else (memory.titles, self.item_id)
-        codes = ("", "")
-        if memory.codes:
-            codes = (memory.codes.users[owner], "" if free else memory.codes.items[item])
-        slots = [kind for kind in model.recipe.slots if not (free and kind in ("item", "warm"))]
-        built = prompts.build(template, titles, self.user_id, item, self.history, slots, len(self.history), codes)
+        titles, item = ([*titles, self.title], len(titles)) if free else (titles, self.item_id)
+        changes = {"titles": titles, "longest": len(self.history)}
+        if self.template is not None:
+            changes["template"] = dataclasses.replace(writer.template, pieces=self.template)
+        if writer.codes is not None:
+            item_code = "" if free else writer.codes.items[item]
+            changes["codes"] = CodeWords({self.user_id: writer.codes.users[owner]}, {item: item_code})
+        if free:
+            changes["slots"] = tuple(kind for kind in writer.slots if kind not in ("item", "warm"))
+        built = dataclasses.replace(writer, **changes).write(self.user_id, item, self.history)
         for kind in self.off:
             built = prompts.without_slot(built, kind)
         segments = tuple(_settled(s, owner, item if free else None) for s in built.segments)
         return dataclasses.replace(built, segments=segments, item_id=0 if free else item)
+
+    def explain(self, model) -> Explanation:
+        """The model's answer, and what each soft token and each title was worth to it; see `sella.explain`."""
+        return sella.explain(model, self.prompt(model), lambda item: self.dropped(item).prompt(model))
 
     def to_json(self) -> dict[str, Any]:
         """Plain data; `from_json` brings it back."""

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import ipywidgets as widgets
 
-from sellarec_lab.prompts import KINDS, TEMPLATES
+from sellarec_lab.prompts import KINDS
+from sellarec_lab.views.prompt import small
 from sellarec_lab.workbench import files, render
 from sellarec_lab.workbench.case import template_text
 
@@ -116,7 +117,7 @@ class Desk:
         else:
             user = self.bench.people.name(self.bench.case.user_id)
             path = self.bench.export(Path.cwd() / files.file_name(user, self.bench.case, f".{name}"))
-            self.widgets["status"].value = render.note(f"written: {path}")
+            self.widgets["status"].value = small(f"written: {path}")
         self._clear()
 
     # ---------------------------------------------------------------------------------------------- what is shown
@@ -153,7 +154,7 @@ class Desk:
     def _sync(self) -> None:
         bench, case, w = self.bench, self.bench.case, self.widgets
         _offer(w["users"], [(_person(bench, u), u) for u in bench.found.users], case.user_id)
-        w["found"].value = render.note(bench.found.note)
+        w["found"].value = small(bench.found.note)
         rows = bench.people.rated(case.user_id).iloc[::-1]
         rated = [(f"{bench.people.titles[r.item_id]} · {r.split} {'✔' if r.label else '✘'}", r.item_id)
                  for r in rows.itertuples()]  # fmt: skip
@@ -162,7 +163,7 @@ class Desk:
         w["add"].value = ""
         w["owner"].value = "" if case.owner is None else bench.people.name(case.owner)
         lead = bench.models[bench.shown[0]]
-        own = TEMPLATES[lead.prompt_config.template].pieces
+        own = lead.writer.template.pieces
         w["template"].value = template_text(own if case.template is None else case.template)
         used = {kind for name in bench.shown for kind in bench.models[name].recipe.slots}
         for kind in KINDS:
@@ -193,7 +194,7 @@ def _offer(select, options: list[tuple[str, int]], value: int, otherwise: int | 
 
 
 def _person(bench, user_id: int) -> str:
-    liked = bench.models[bench.shown[0]].memory.liked
+    liked = bench.models[bench.shown[0]].profiles.liked
     return f"{bench.people.name(user_id)} (id {user_id}) · {len(liked.get(user_id, ()))} liked"
 
 
@@ -238,12 +239,12 @@ def _outputs() -> dict[str, widgets.Widget]:
 
 
 def _layout(w: dict[str, widgets.Widget]) -> widgets.HBox:
-    tokens = [widgets.HBox([w[a], w[b]]) for a, b in zip(KINDS[::2], KINDS[1::2])]
-    odd = [w[KINDS[-1]]] if len(KINDS) % 2 else []
+    boxes = [w[kind] for kind in KINDS]
+    tokens = [widgets.HBox(boxes[place : place + 2]) for place in range(0, len(boxes), 2)]
     left = [
         w["left"], w["right"], w["search"], w["users"], w["found"], w["rows"], w["target"],
         widgets.Label("History shown (untick a title to drop it):"), w["history"], w["add"],
-        widgets.Label("Soft tokens:"), *tokens, *odd, w["owner"],
+        widgets.Label("Soft tokens:"), *tokens, w["owner"],
         widgets.Label("Template, one field a line (leave the box to apply):"), w["template"],
         widgets.HBox([w["undo"], w["reset"]]), w["rank"], widgets.HBox([w["html"], w["json"]]), w["status"],
     ]  # fmt: skip

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import shutil
 import socket
 import subprocess
 import sys
@@ -15,14 +14,11 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+from pictures import FLAGS, find_chromium
 
 ROOT = Path(__file__).parents[2]
 SHOTS = ROOT / "artifacts" / "browser"
 NOTEBOOKS = ("05_alignment.ipynb", "11_workbench.ipynb")
-FLAGS = (
-    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
-    "--disable-component-update --disable-sync"
-).split()
 _QUIET = {  # JupyterLab's settings: no question about news, and outputs stay in the page when they scroll away
     "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False, "doNotDisturbMode": True},
     "notebook-extension/tracker": {"windowingMode": "none"},
@@ -31,11 +27,6 @@ _QUIET = {  # JupyterLab's settings: no question about news, and outputs stay in
 
 def pytest_addoption(parser):
     parser.addoption("--preset", default="fast", help="preset of the notebooks in the browser: fast (default) or tiny")
-
-
-def _chromium() -> str | None:
-    names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-    return next(filter(None, map(shutil.which, names)), None)
 
 
 @pytest.fixture(scope="session")
@@ -48,7 +39,7 @@ def preset(request) -> str:
 def chromium() -> str:
     """The system's Chromium; whoever lacks it, or playwright, sees why these tests are skipped."""
     pytest.importorskip("playwright", reason="playwright is missing: pip install -e '.[browser]', or make browser")
-    found = _chromium()
+    found = find_chromium()
     if found is None:
         pytest.skip("no Chromium was found: apt-get install chromium")
     return found

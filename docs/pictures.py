@@ -1,0 +1,120 @@
+"""Keep notebooks 00 and 05 with their outputs, every figure as a PNG: a code host shows no plotly.
+
+    python docs/pictures.py [--preset tiny] [NOTEBOOK ...]
+
+Executes them, and writes their outputs back beside their own source. Needs the extras "notebooks" and "browser", and a
+Chromium; ``make pictures`` sees to them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import html
+import re
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import nbformat
+import plotly.graph_objects as go
+
+NOTEBOOKS = ("00_tour.ipynb", "05_alignment.ipynb")
+FLAGS = (
+    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
+    "--disable-component-update --disable-sync"
+).split()
+PLOTLY, WIDGET = "application/vnd.plotly.v1+json", "application/vnd.jupyter.widget-view+json"
+MOST = 120_000  # bytes a picture
+_SCALES = (1.5, 1.25, 1.0, 0.8, 0.6)  # pixels a point: the first whose picture is small enough
+_WIDTH = 1020  # points
+
+
+def find_chromium() -> str | None:
+    """The system's Chromium or Chrome; None if there is none."""
+    names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+    return next(filter(None, map(shutil.which, names)), None)
+
+
+def draw(browser, view) -> bytes:
+    """A plotly figure, or a view that is html, as a PNG; drawn smaller until it has at most `MOST` bytes."""
+    from sellarec_lab import views
+
+    place = ".plotly-graph-div" if isinstance(view, go.Figure) else "body > *"
+    for scale in _SCALES:
+        page = browser.new_page(viewport={"width": _WIDTH, "height": 800}, device_scale_factor=scale)
+        page.set_content(views.to_html(view))
+        if isinstance(view, go.Figure):
+            page.locator(".main-svg").first.wait_for()
+        png = page.locator(place).first.screenshot()
+        page.close()
+        if len(png) <= MOST:
+            break
+    return png
+
+
+def kept(output, drawn: Callable[[object], bytes]):
+    """An output as a code host can show it: text and tables as they are; figures, and prompts, whose colours it would
+    take away, by ``drawn`` as PNG with their words beside it; None for what lives in a kernel alone, such as progress
+    bars."""
+    from sellarec_lab.views.prompt import FRAME, Html
+
+    if output.output_type == "stream":
+        return output if output.name == "stdout" else None
+    data = output.data
+    if PLOTLY in data:
+        figure = go.Figure(data=data[PLOTLY]["data"], layout=data[PLOTLY]["layout"])
+        return _picture(output, drawn(figure), figure.layout.title.text or "figure")
+    if data.get("text/html", "").startswith(FRAME):
+        return _picture(output, drawn(Html(data["text/html"])), data["text/html"])
+    if WIDGET in data:
+        return None
+    output.data = {kind: data[kind] for kind in ("text/html", "text/plain") if kind in data}
+    return output
+
+
+def _picture(output, png: bytes, words: str):
+    plain = " ".join(html.unescape(re.sub("<[^>]+>", " ", words)).split())
+    output.data = {"image/png": base64.b64encode(png).decode(), "text/plain": plain}
+    output.metadata = {}
+    return output
+
+
+def keep(page: Path, executed: nbformat.NotebookNode, drawn: Callable[[object], bytes]) -> None:
+    """Write an executed copy's outputs into the notebook itself, whose source stays as it is."""
+    book = nbformat.read(page, as_version=4)
+    for cell, ran in zip(book.cells, executed.cells, strict=True):
+        if cell.cell_type == "code":
+            cell.outputs = [o for o in (kept(output, drawn) for output in ran.outputs) if o is not None]
+            cell.execution_count = ran.execution_count
+    book.metadata.pop("widgets", None)
+    nbformat.write(book, page)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    from playwright.sync_api import sync_playwright
+
+    from sellarec_lab import report
+
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("pages", nargs="*", type=Path, metavar="NOTEBOOK", help="by default those that are kept so")
+    parser.add_argument("--preset", default="tiny")
+    args = parser.parse_args(arguments)
+    chromium = find_chromium()
+    if chromium is None:
+        sys.exit("No Chromium was found. Install it, for example: apt-get install chromium")
+    pages = args.pages or [report.notebook_folder() / name for name in NOTEBOOKS]
+    with tempfile.TemporaryDirectory() as own:
+        executed = [report.execute(page, args.preset, Path(own) / page.name) for page in pages]
+    with sync_playwright() as play:  # after the notebooks ran: both want the thread's event loop
+        browser = play.chromium.launch(executable_path=chromium, args=FLAGS)
+        for page, book in zip(pages, executed, strict=True):
+            keep(page, book, lambda view: draw(browser, view))
+            print(f"{page}: {page.stat().st_size // 1024} KiB")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
