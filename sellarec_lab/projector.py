@@ -107,8 +107,9 @@ class Projector(nn.Module):
 
 
 def _mean(table: nn.Module, bag: torch.Tensor) -> torch.Tensor:
-    """Mean of the rows that a bag of ids [S, H] names; row 0 of the table is zero."""
-    return table(bag).sum(1) / (bag > 0).sum(1, keepdim=True).clamp_min(1)
+    """Mean of the rows that a bag of ids [S, H] names; 0 is nobody, whatever row 0 of the table holds."""
+    real = (bag > 0).unsqueeze(-1)
+    return (table(bag) * real).sum(1) / real.sum(1).clamp_min(1)
 
 
 def identity(width: int) -> nn.Linear:

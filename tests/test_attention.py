@@ -36,8 +36,8 @@ def test_what_is_shown_is_what_is_embedded(untrained, name):
     assert torch.equal(entered[words], model.lm.embed(torch.tensor([e.ids]))[0, words])
     assert [e.tokens[p] for p in words] == [model.lm.tokenizer.decode([e.ids[p]]) for p in words]
     for position, slot in soft.items():
-        kind, bag = torch.tensor([prompts.KINDS.index(slot.kind)]), torch.tensor([slot.items])
-        torch.testing.assert_close(entered[position], model.projector(kind, torch.tensor([slot.id]), bag)[0])
+        filled = model.projector(slot.kind, torch.tensor([slot.id]), torch.tensor([slot.items]))[0]
+        torch.testing.assert_close(entered[position], filled)
         assert e.tokens[position] == prompts.KINDS[slot.kind].shown
 
 
@@ -114,7 +114,7 @@ def test_the_usual_attention_is_back_after_an_error(untrained):
     model = untrained("sella")
     encoded = model.encoder.encode(model.prompt(3, 5))
     usual = model.lm.base.config._attn_implementation
-    with pytest.raises(ValueError, match="no projector was given"):
+    with pytest.raises(ValueError, match="no projector to fill them"):
         llm.last_attention(model.lm, model.encoder, encoded, None)
     assert model.lm.base.config._attn_implementation == usual
 

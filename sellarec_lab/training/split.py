@@ -78,13 +78,14 @@ class Group:
                 dist.all_reduce(parameter.grad)
         return note[0]
 
-    def any_of(self, mask: torch.Tensor) -> torch.Tensor:
-        """True where a mask is true in any process."""
+    def union(self, rows: torch.Tensor, n: int) -> torch.Tensor:
+        """Rows of a table of n that any process names."""
         if self.count == 1:
-            return mask
-        votes = mask.byte()
-        dist.all_reduce(votes, dist.ReduceOp.MAX)
-        return votes.bool()
+            return rows
+        named = torch.zeros(n, dtype=torch.uint8, device=rows.device)
+        named[rows] = 1
+        dist.all_reduce(named, dist.ReduceOp.MAX)
+        return named.nonzero().squeeze(1)
 
     def gather(self, value: Any) -> list[Any]:
         """The values of all processes, in their order."""

@@ -63,7 +63,7 @@ class Step:
         self.scaler.update()
         self.optimizer.zero_grad()
         for table in self.tables:
-            table.decay(rate * self.config.weight_decay, self.group.any_of)
+            table.decay(rate * self.config.weight_decay, self.group.union)
 
 
 def _optimizer(parameters: list[nn.Parameter], tables: list[Table], config: LoopConfig) -> torch.optim.AdamW:

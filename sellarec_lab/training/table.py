@@ -25,16 +25,15 @@ class Table(nn.Embedding):
         return super().forward(ids)
 
     @torch.no_grad()
-    def decay(self, amount: float, everywhere: Callable[[torch.Tensor], torch.Tensor] | None = None) -> None:
+    def decay(self, amount: float, everywhere: Callable[[torch.Tensor, int], torch.Tensor] | None = None) -> None:
         """Shrink the rows used since the last call by the factor ``1 - amount``.
 
-        ``everywhere`` turns the mask [n] of the rows used in this process into that of all processes.
+        ``everywhere(rows, n)`` turns the rows of n that this process used into those that any process used.
         """
-        used = torch.zeros(len(self.weight), dtype=torch.bool, device=self.weight.device)
-        for ids in self._used:
-            used[ids] = True
+        none = torch.zeros(0, dtype=torch.long, device=self.weight.device)
+        rows = torch.unique(torch.cat([*self._used, none]))
         self._used.clear()
         if everywhere is not None:
-            used = everywhere(used)
+            rows = everywhere(rows, len(self.weight))
         if amount:
-            self.weight[used] *= 1.0 - amount
+            self.weight[rows] *= 1.0 - amount

@@ -13,7 +13,7 @@ from sellarec_lab.views import prompt as picture
 def explanation(title: str = "Night", **changes) -> Explanation:
     """What `Recommender.explain` returns, by hand: the view needs no model."""
     slots = ("user", "item")
-    prompt = prompts.build(prompts.TEMPLATES["tiny"], ["", title], user_id=3, item_id=1, history=(), slots=slots)
+    prompt = prompts.Writer(prompts.TEMPLATES["tiny"], ["", title], slots).write(3, 1, ())
     made = {
         "prompt": prompt,
         "tokens": ["Taste", ":", "<User_ID>", "\n", title, "<Item_ID>", "?"],
