@@ -1,7 +1,5 @@
 """Command line, for those without a notebook: ``python -m sellarec_lab run | compare | doctor | world``."""
 
-from __future__ import annotations
-
 import argparse
 import sys
 from pathlib import Path

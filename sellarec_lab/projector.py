@@ -4,8 +4,6 @@
 `<Warm_ID>` goes from the item's semantic vector through a linear map of its own (arXiv 2504.10107, stage 3).
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple

@@ -4,8 +4,6 @@ Leaves in ``artifacts/<preset>/``: ``results.csv``, ``paired.csv``, ``cells.csv`
 and ``report.html``, `bench` adds ``compare.html`` and ``compare.md``.
 """
 
-from __future__ import annotations
-
 import html
 import time
 from pathlib import Path

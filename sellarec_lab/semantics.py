@@ -4,8 +4,6 @@ The vector of an item is the last hidden state, after the final norm, at the end
 title. Vectors stay float32; the official code passes them through an integer tensor.
 """
 
-from __future__ import annotations
-
 import torch
 from tqdm.auto import tqdm
 

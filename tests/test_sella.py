@@ -175,11 +175,3 @@ def test_the_gpu_presets_run_on_a_small_model_of_their_architecture(name, toy, l
     assert model.lm.template == "chat" and llm.quantised_layers(model.lm.model) == 14
     assert np.isfinite(model.predict(toy.test)["score"]).all()
     assert len(model.recommend(1, 2)) == 2
-
-
-def test_a_recipe_changes_the_preset_once_however_often_it_is_applied():
-    cfg = config.preset("tiny")
-    assert sella.recipe("sella").applied(cfg) == cfg
-    for recipe in sella.RECIPES.values():
-        assert recipe.applied(recipe.applied(cfg)) == recipe.applied(cfg)
-    assert sella.recipe("soft-prompt").applied(cfg).injection.loop.learning_rate == 0.05

@@ -4,8 +4,6 @@ A matrix factorisation whose factors are binarised by sign while it trains; the 
 a tanh. Biases stay real numbers: they carry what is good or strict, so the bits are free for taste.
 """
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import torch

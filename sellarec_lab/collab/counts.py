@@ -1,7 +1,5 @@
 """Baselines that count and learn nothing. All read ``train`` alone and return the frame with a float ``score``."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import numpy as np

@@ -4,8 +4,6 @@ The paper ranks with BPR; here the loss is pointwise on all train rows, as in th
 graph holds liked rows alone: a dislike is no reason to be alike.
 """
 
-from __future__ import annotations
-
 import pandas as pd
 import torch
 

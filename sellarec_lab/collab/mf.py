@@ -1,7 +1,5 @@
 """Matrix factorisation with user, item and global biases (Koren et al., IEEE Computer 42(8), 2009)."""
 
-from __future__ import annotations
-
 import pandas as pd
 import torch
 from torch import nn

@@ -1,7 +1,5 @@
 """What the learning models share: one row in, one logit out; logistic loss; batches; the measure on valid."""
 
-from __future__ import annotations
-
 import functools
 from collections.abc import Callable
 

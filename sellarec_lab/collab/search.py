@@ -1,7 +1,5 @@
 """An equal search for every model: the same number of settings, judged on valid. Test is never read."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Sequence
 from itertools import product

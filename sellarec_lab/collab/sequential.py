@@ -1,7 +1,5 @@
 """Models that read the user's liked items: SASRec in their order, DIN as a set weighed by the candidate."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from itertools import chain
 

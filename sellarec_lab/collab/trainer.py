@@ -1,7 +1,5 @@
 """One way to build, to train and to keep every collaborative model; the type of the config says which."""
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path

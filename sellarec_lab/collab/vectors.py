@@ -1,7 +1,5 @@
 """Collaborative tables as plain tensors, and the door for tables that were made elsewhere."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Late fusion: one logistic regression over the scores of several models, fitted on valid."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

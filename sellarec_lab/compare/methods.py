@@ -1,7 +1,5 @@
 """Every row of the table: what it is called, where it comes from, and the stage that makes its model."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any

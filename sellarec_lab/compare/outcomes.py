@@ -1,7 +1,5 @@
 """A method, and what it answers to a task's questions: a stage like any other, so nothing is answered twice."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any

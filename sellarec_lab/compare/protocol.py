@@ -1,7 +1,5 @@
 """A cell is one model with one seed: trained, scored and checked once, kept for good; here or on a cluster."""
 
-from __future__ import annotations
-
 import contextlib
 import dataclasses
 import json

@@ -1,7 +1,5 @@
 """Before a row of a language model is believed: does the scorer do what it says?"""
 
-from __future__ import annotations
-
 import copy
 import dataclasses
 

@@ -3,8 +3,6 @@
 Intervals come from a bootstrap over users; with several seeds a value is the mean over seeds.
 """
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 

@@ -1,7 +1,5 @@
 """Tasks: what is asked, by which verb a model answers, and what is measured. Nothing here knows a model."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any

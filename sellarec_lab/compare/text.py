@@ -1,7 +1,5 @@
 """The results as a section of a markdown file, so that no number is ever copied by hand."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 

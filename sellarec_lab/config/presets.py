@@ -1,7 +1,5 @@
 """The presets: one name for the whole tree."""
 
-from __future__ import annotations
-
 import dataclasses
 from typing import Any
 

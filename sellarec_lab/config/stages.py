@@ -1,7 +1,5 @@
 """The settings of every stage as a frozen dataclass, and the tree that holds them all."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 
 ALL_LINEAR = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")

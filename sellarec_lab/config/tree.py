@@ -1,7 +1,5 @@
 """A config tree is changed by copying, and read as plain data."""
 
-from __future__ import annotations
-
 import dataclasses
 from typing import Any
 

@@ -4,8 +4,6 @@
 `load_collm` reads the benchmark tables as published. All return `Interactions`.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from .build import from_frames

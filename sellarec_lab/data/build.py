@@ -3,8 +3,6 @@
 One path for every data set: MovieLens and the embedded world go through `from_frames` as well.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

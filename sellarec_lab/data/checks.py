@@ -4,8 +4,6 @@ Every failure is one `DataError` that names table, row (the frame's own index la
 was expected, what was found, and what to do.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

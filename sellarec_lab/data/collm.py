@@ -1,7 +1,5 @@
 """The benchmark tables as their authors publish them: CoLLM, arXiv 2310.19488, `collm-datasets`."""
 
-from __future__ import annotations
-
 from itertools import chain
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """What goes wrong with data, said once and in one form."""
 
-from __future__ import annotations
-
 
 class DataError(ValueError):
     """A table or file is not what it should be.

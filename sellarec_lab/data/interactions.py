@@ -1,7 +1,5 @@
 """`Interactions`: the one form in which every other room receives data."""
 
-from __future__ import annotations
-
 import functools
 import hashlib
 import json

@@ -5,8 +5,6 @@ ten months train, five valid, five test; no other filter. Labels, ids and histor
 tables come out exactly, provided that ties are ordered as the publisher's were: see `_benchmark_order`.
 """
 
-from __future__ import annotations
-
 import io
 import zipfile
 import zlib

@@ -6,8 +6,6 @@ file never causes an import or an attribute look-up of its own choosing: names a
 fixed table. (It stops code, not a crafted file that exhausts memory: read files that you trust.)
 """
 
-from __future__ import annotations
-
 import importlib
 import pickle
 from pathlib import Path

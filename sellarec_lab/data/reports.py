@@ -1,7 +1,5 @@
 """What the data are (`statistics`) and where they could mislead (`leak_report`)."""
 
-from __future__ import annotations
-
 from itertools import chain
 from typing import NamedTuple
 

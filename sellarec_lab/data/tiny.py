@@ -1,7 +1,5 @@
 """The embedded world: a small simulated cinema whose true probabilities are known."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

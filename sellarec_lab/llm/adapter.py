@@ -1,7 +1,5 @@
 """LoRA through PEFT: put on, saved, loaded, switched on and off; with rows for words that a system adds."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 import warnings

@@ -1,7 +1,5 @@
 """Attention weights of one prompt, from the place that predicts the answer."""
 
-from __future__ import annotations
-
 import torch
 
 from sellarec_lab.llm.backbone import LanguageModel

@@ -1,7 +1,5 @@
 """Loading a causal language model: by hub id or folder, in NF4, half or full precision, with its reasons."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Texts for a mini-LLM that is pre-trained on a catalogue: its titles, years and genres, who-likes-what of train."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 

@@ -1,7 +1,5 @@
 """Prompts to learn from or to score, encoded when they are needed, and the order in which they come."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """Fine-tuning on any examples: what task tuning, injection and every other system's training share."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 

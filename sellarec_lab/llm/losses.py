@@ -1,7 +1,5 @@
 """What a language model is trained for: losses as values, and the module that adds them up."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol

@@ -1,7 +1,5 @@
 """A small language model of one's own: tokenizer and pre-training, for where no weights of a hub can be had."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Soft tokens into the prompt, and scores out of it: logit(Yes) - logit(No) at the last prompt position, float32."""
 
-from __future__ import annotations
-
 import copy
 import itertools
 from collections.abc import Callable, Iterable, Sequence

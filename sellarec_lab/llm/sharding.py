@@ -5,8 +5,6 @@ Embeddings, last norm and head stay whole, since the lab reads their weights dir
 attached later: it is small, and training sums its gradients.
 """
 
-from __future__ import annotations
-
 from accelerate import PartialState
 from accelerate.utils import parse_flag_from_env
 from torch.distributed.device_mesh import init_device_mesh

@@ -1,7 +1,5 @@
 """Backbones as a preset names them: which weights decide its numbers, and how they are loaded."""
 
-from __future__ import annotations
-
 import dataclasses
 import functools
 from pathlib import Path

@@ -5,8 +5,6 @@ layout do not count, but everything else does, also in what a module imports fro
 some stages anew, and no harmful one goes unseen. Settings are no part of it; they stand among a stage's inputs.
 """
 
-from __future__ import annotations
-
 import ast
 import functools
 import hashlib

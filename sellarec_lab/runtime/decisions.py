@@ -1,7 +1,5 @@
 """Where and how things run, decided once and said aloud: every decision travels with its reason."""
 
-from __future__ import annotations
-
 import functools
 import importlib.metadata
 import importlib.util

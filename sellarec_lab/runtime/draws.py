@@ -1,7 +1,5 @@
 """Random draws: each follows from a seed and a name, and from nothing that was drawn before."""
 
-from __future__ import annotations
-
 import contextlib
 import hashlib
 import random

@@ -1,7 +1,5 @@
 """Files: tensors as safetensors, everything else as json; every write is atomic."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os

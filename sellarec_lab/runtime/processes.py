@@ -3,8 +3,6 @@
 Without a launcher there is one process, and everything here costs nothing.
 """
 
-from __future__ import annotations
-
 import functools
 import os
 from typing import TypeVar

@@ -1,7 +1,5 @@
 """One prediction taken apart: what `explain` and `Recommender.attention` hand to a reader or a view."""
 
-from __future__ import annotations
-
 import html
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Learning to answer: what stages 1 and 3 share."""
 
-from __future__ import annotations
-
 from torch import nn
 
 from sellarec_lab import llm, metrics, training

@@ -3,8 +3,6 @@
 Its relatives leave some of them out.
 """
 
-from __future__ import annotations
-
 import functools
 from dataclasses import dataclass
 from pathlib import Path

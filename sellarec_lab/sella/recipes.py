@@ -4,8 +4,6 @@ A method, an ablation and an idea beyond the papers differ in a few fields; ever
 between two rows of a table is the difference between two recipes.
 """
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """The trained recommender: predict, recommend, explain, save and load."""
 
-from __future__ import annotations
-
 import dataclasses
 import json
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """Each stage of SeLLa-Rec in one line, for notebooks: what is missing is made, and the result comes back."""
 
-from __future__ import annotations
-
 import torch
 
 from sellarec_lab import alignment, collab, llm, runtime, training

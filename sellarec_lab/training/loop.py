@@ -1,7 +1,5 @@
 """The loop: epochs, validations, early stopping, checkpoints."""
 
-from __future__ import annotations
-
 import math
 import time
 from collections.abc import Callable, Iterator

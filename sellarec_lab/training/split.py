@@ -1,7 +1,5 @@
 """The rows of a step, split over processes and micro-batches, and what they give put together again."""
 
-from __future__ import annotations
-
 import atexit
 import math
 from collections.abc import Callable, Iterable, Sequence

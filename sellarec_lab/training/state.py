@@ -1,7 +1,5 @@
 """What a checkpoint holds beside the loop's own counters: weights, optimiser, random state, the best weights so far."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

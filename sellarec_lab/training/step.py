@@ -1,7 +1,5 @@
 """One optimiser step."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from typing import Any

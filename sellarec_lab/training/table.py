@@ -1,7 +1,5 @@
 """An embedding table for users and items of whom most are absent from a batch."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import torch

@@ -1,7 +1,5 @@
 """What is known of users and items beside their vectors, as colours and as text to hover over."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import numpy as np

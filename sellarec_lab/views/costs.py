@@ -1,7 +1,5 @@
 """What a model costs against what it can do: every model as a point, its name beside it."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go

@@ -1,7 +1,5 @@
 """What happened during training."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 

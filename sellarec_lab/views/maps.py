@@ -4,8 +4,6 @@ A map is a picture, not a measurement: UMAP's coordinates differ between machine
 little. So every map carries a number from the full space: how mixed the groups are among nearest neighbours.
 """
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version

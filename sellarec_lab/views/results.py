@@ -3,8 +3,6 @@
 ``results`` is the exchange table of a comparison: one row a (model, split, metric) with value, low, high.
 """
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go

@@ -3,8 +3,6 @@
 ``scored`` is a prediction frame with ``label`` and ``score`` = logit(Yes) − logit(No): sigmoid(score) is P(like).
 """
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go

@@ -1,7 +1,5 @@
 """How every figure of the lab looks: one template, one colour-blind-safe palette, one way to html."""
 
-from __future__ import annotations
-
 import html
 from collections.abc import Iterable, Mapping
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Numbers and pictures of vectors: how alike two spaces are, which words lie nearest, how long the vectors are."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 
 import numpy as np

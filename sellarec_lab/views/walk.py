@@ -1,7 +1,5 @@
 """The walk of alignment: one map of words, users and items, and a slider over the moments of training."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple

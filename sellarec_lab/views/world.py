@@ -1,7 +1,5 @@
 """What the data look like before any model sees them."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go

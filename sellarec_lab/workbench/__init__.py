@@ -3,8 +3,6 @@
 The heart is a value, `Case`; `Workbench` moves from case to case, by widgets or by code, and back.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """The workbench: a case, the models that answer it, the way back, and the page that shows it all."""
 
-from __future__ import annotations
-
 import dataclasses
 import time
 from collections.abc import Iterable, Mapping

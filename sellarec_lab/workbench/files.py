@@ -1,7 +1,5 @@
 """A case on disk: json that opens again, and a page that needs nothing to be read."""
 
-from __future__ import annotations
-
 import dataclasses
 import json
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Finding people, films and rows: what a search box means, and what was rated when."""
 
-from __future__ import annotations
-
 import functools
 from typing import NamedTuple
 

@@ -1,7 +1,5 @@
 """The whole catalogue in a case's place."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 from sellarec_lab.workbench.case import Case

@@ -1,7 +1,5 @@
 """The workbench as html: plain markup with inline styles, which needs no script, no network and no kernel."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

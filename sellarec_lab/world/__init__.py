@@ -4,8 +4,6 @@ Everything follows from one seed. `build` writes the tables; pre-training the mi
 model room's part; ``python -m sellarec_lab world`` does both.
 """
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

@@ -9,8 +9,6 @@ mood, which the mini-LLM knows but does not weigh, outdid genre. A twelfth of th
 arrive after the training period, so both cold cases occur.
 """
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import numpy as np

@@ -4,8 +4,6 @@ Every film has attributes that its articles state (genre, mood, era, director, v
 the genre, and a *scene* that no text mentions. Scenes exist in the interactions alone.
 """
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 

@@ -5,8 +5,6 @@ rule of visible evidence (loved genres and moods, words that match), so the mini
 real LLM has learned it from the web.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import numpy as np

@@ -1,0 +1,78 @@
+"""Recipes: an ablation differs by what its title names, and a recipe that can't work is refused when it is made."""
+
+import dataclasses
+
+import pytest
+
+from sellarec_lab import config, sella
+from sellarec_lab.sella import recipes
+from sellarec_lab.sella.recipes import SELLA, Recipe
+
+CHANGES = {  # what each ablation's title names, and nothing else
+    "sella-no-alignment": {"aligned": ()},
+    "sella-random-projector": {"aligned": ("tables",)},
+    "sella-random-map": {"semantic_map": "random"},
+    "sella-no-warm": {"slots": ("user", "item")},
+    "sella-no-ids": {"slots": ("warm",)},
+    "sella-frozen-semantics": {"frozen": ("semantics",), "changes": (("alignment__semantics_move", False),)},
+    "sella-frozen-tables": {"frozen": ("tables",)},
+    "sella-frozen-lora": {"frozen": ("lora",)},
+    "sella-no-bias": {"changes": (("mf__biases", False),)},
+    "sella-rince": {"changes": (("alignment__loss", "rince"),)},
+    "sella-whole-loss": {"changes": (("tuning__loss_on", "prompt"), ("injection__loss_on", "prompt"))},
+    "sella-full-precision": {"changes": (("backbone__quantisation", "none"),)},
+}
+
+
+def test_every_ablation_differs_from_sella_by_what_its_title_names():
+    ablations = {name: recipe for name, recipe in sella.RECIPES.items() if recipe.group == "ablation"}
+    assert ablations.keys() == CHANGES.keys()
+    told = {"title", "group", "source"}
+    for name, recipe in ablations.items():
+        pairs = [(f.name, getattr(recipe, f.name), getattr(SELLA, f.name)) for f in dataclasses.fields(Recipe)]
+        assert {n: new for n, new, old in pairs if new != old and n not in told} == CHANGES[name], name
+
+
+@pytest.mark.parametrize(
+    "fields, reason",
+    [
+        ({"slots": ("user", "genre")}, "nothing fills a 'genre' token; known kinds: user, item, warm, taste, prompt"),
+        ({"slots": ("user", "user")}, "stands in slots twice"),
+        ({"slots": ("user",), "aligned": ("head",)}, "a head without the tables"),
+        ({"slots": ("user",), "aligned": ("everything",)}, "aligned takes 'tables' and 'head'"),
+        ({"slots": ("warm",), "semantic_map": "zero"}, "semantic_map is 'identity' or 'random', got 'zero'"),
+        ({"slots": ("user",), "tuned": False, "frozen": ("lora",)}, "semantics that stage 1's model tells"),
+        ({"aligned": ("tables",)}, "nothing in the prompt would use what stage 2b aligned"),
+        ({"slots": ("prompt",), "tuned": False}, "no adapter to train without stage 1; put 'lora' into frozen"),
+        ({"codes": True, "frozen": ("lora",)}, "stage 3 would train nothing"),
+        ({"frozen": ("head",)}, "frozen names parts of stage 3: projector, tables, semantics, lora"),
+        ({"group": "mine"}, "group is one of paper, ablation, beyond, got 'mine'"),
+    ],
+)
+def test_a_recipe_that_cannot_work_is_refused_with_the_reason(fields, reason):
+    with pytest.raises(ValueError, match=f"recipe 'x': .*{reason}"):
+        Recipe("x", **fields)
+
+
+def test_a_recipe_changes_the_preset_once_however_often_it_is_applied():
+    cfg = config.preset("tiny")
+    assert SELLA.applied(cfg) == cfg
+    for recipe in sella.RECIPES.values():
+        assert recipe.applied(recipe.applied(cfg)) == recipe.applied(cfg)
+    assert sella.recipe("soft-prompt").applied(cfg).injection.loop.learning_rate == 0.05
+
+
+def test_recipes_of_the_older_format_are_still_read():
+    """They had one field for the head and the map of <Warm_ID>."""
+    old = {
+        "title": "SeLLa-Rec",
+        "slots": ["user", "item", "warm"],
+        "vectors": "aligned",
+        "warm_start": True,
+        "rate": 1.0,
+    }
+    assert recipes.from_json(old) == Recipe(
+        "SeLLa-Rec", ("user", "item", "warm"), aligned=("tables", "head"), semantic_map="identity"
+    )
+    plain = recipes.from_json(old | {"vectors": "mf", "warm_start": False, "slots": ["user", "item"]})
+    assert plain.aligned == () and plain.semantic_map == "random"

@@ -1,0 +1,189 @@
+"""A stage is made once, from what it rests on, by one process; changed settings, data or code make it anew."""
+
+import dataclasses
+import json
+import multiprocessing
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from sellarec_lab import runtime, sella
+from sellarec_lab.runtime import Stage
+
+ROOT = Path(__file__).parents[1]
+
+
+def counting(tmp_path, name, *upstream, **inputs):
+    """A stage that notes in a file how often it was made."""
+
+    def make(stage):
+        with stage.path("made").open("a") as file:
+            file.write("x")
+        return {"answer": 42}
+
+    return Stage(name, inputs, make, lambda s: s.path("made").read_text(), upstream, place=(str(tmp_path), "p"))
+
+
+def test_a_stage_is_made_once_and_its_manifest_tells_how(tmp_path):
+    low = counting(tmp_path, "low", rate=1)
+    high = counting(tmp_path, "high", low)
+    assert not low.finished and high.value() == "x" and low.finished
+    assert high.value() == low.value() == "x"
+    note = high.manifest
+    assert note["answer"] == 42 and note["upstream"] == [["low", low.key]] and note["libraries"]["torch"]
+    assert {"preset", "commit", "seconds", "peak_gb", "inputs"} <= note.keys()
+
+
+def test_keys_follow_from_name_inputs_and_what_is_below(tmp_path):
+    low = counting(tmp_path, "low", rate=1)
+    keys = {
+        counting(tmp_path, "high", low).key,
+        counting(tmp_path, "other", low).key,
+        counting(tmp_path, "high", low, rate=2).key,
+        counting(tmp_path, "high", counting(tmp_path, "low", rate=2)).key,
+        counting(tmp_path, "high").key,
+    }
+    assert len(keys) == 5 and counting(tmp_path, "high", low).key in keys
+
+
+def test_what_a_stage_rests_on_comes_in_the_order_of_making_each_once(tmp_path):
+    a = counting(tmp_path, "a")
+    b, c = counting(tmp_path, "b", a), counting(tmp_path, "c", a)
+    d = counting(tmp_path, "d", b, c)
+    assert [stage.name for stage in d.line] == ["a", "b", "c", "d"]
+    assert [stage.name for stage in runtime.together([b, d])] == ["a", "b", "c", "d"]
+    d.made()
+    assert runtime.costs([b, d])["seconds"] == pytest.approx(sum(s.manifest["seconds"] for s in d.line))
+
+
+def test_a_stage_that_failed_is_made_again(tmp_path):
+    tries = []
+
+    def make(stage):
+        tries.append(1)
+        if len(tries) == 1:
+            raise RuntimeError("no luck")
+
+    stage = Stage("x", {}, make, lambda s: "fine", place=(str(tmp_path), "p"))
+    with pytest.raises(RuntimeError, match="no luck"):
+        stage.value()
+    assert not stage.finished and stage.value() == "fine" and len(tries) == 2
+
+
+def _slow(stage):
+    with stage.path("made").open("a") as file:
+        file.write("x")
+    time.sleep(0.5)
+
+
+def _make_slowly(folder):
+    Stage("slow", {}, _slow, lambda s: None, place=(folder, "p")).made()
+
+
+def test_two_processes_never_make_the_same_stage(tmp_path):
+    workers = [multiprocessing.get_context("fork").Process(target=_make_slowly, args=(str(tmp_path),)) for _ in "ab"]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    ((made,),) = [list(folder.glob("made")) for folder in (tmp_path / "p" / "slow").iterdir()]
+    assert made.read_text() == "x"
+
+
+# ---- the code is part of the key
+
+_KEYS = """
+import sys, types
+from sellarec_lab import config, llm, sella
+data = types.SimpleNamespace(fingerprint="f", titles=[""], n_users=1, n_items=1)
+stages = sella.Pipeline(config.preset("tiny"), data).stages()
+print("KEYS", *[f"{name}={stage.key}" for name, stage in stages.items()])
+"""
+
+
+def keys_of(folder: Path) -> dict[str, str]:
+    environment = os.environ | {"PYTHONPATH": str(folder)}
+    done = subprocess.run([sys.executable, "-c", _KEYS], cwd=folder, env=environment, capture_output=True, text=True)
+    line = next((row for row in done.stdout.splitlines() if row.startswith("KEYS")), None)
+    assert line, done.stderr
+    return dict(part.split("=") for part in line.split()[1:])
+
+
+def edit(folder: Path, file: str, pattern: str, new: str) -> None:
+    path = folder / "sellarec_lab" / file
+    text = path.read_text()
+    assert len(re.findall(pattern, text)) >= 1, (file, pattern)
+    path.write_text(re.sub(pattern, new, text, count=1))
+
+
+def test_changed_code_makes_its_stage_anew_and_a_changed_comment_does_not(tmp_path):
+    shutil.copytree(ROOT / "sellarec_lab", tmp_path / "sellarec_lab", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(ROOT / "data" / "tiny", tmp_path / "data" / "tiny")
+    before = keys_of(tmp_path)
+    assert list(before) == ["tuning", "semantics", "alignment", "injection", "recommender"]
+    edit(tmp_path, "alignment.py", r"    return F\.cross_entropy\(", "    # a comment\n    return F.cross_entropy(")
+    edit(tmp_path, "alignment.py", r'"""InfoNCE with cosine', '"""InfoNCE, with cosine')
+    assert keys_of(tmp_path) == before
+    edit(tmp_path, "alignment.py", r"/ temperature\n", "/ (2 * temperature)\n")
+    after = keys_of(tmp_path)
+    changed = {name for name in before if before[name] != after[name]}
+    assert changed == {"alignment", "injection", "recommender"}  # what was made before the alignment stays
+    edit(tmp_path, "llm/score.py", r"both\[:, 0\] - both\[:, 1\]", "both[:, 1] - both[:, 0]")
+    assert all(keys_of(tmp_path)[name] != after[name] for name in before)
+
+
+def test_a_function_of_ones_own_is_part_of_the_key(tmp_path):
+    def stage(make):
+        return Stage("own", {}, make, lambda s: None, place=(str(tmp_path), "p"))
+
+    def one(stage):
+        """Says one."""
+        return {"said": 1}
+
+    def same(stage):
+        return {"said": 1}  # one, in other words
+
+    def two(stage):
+        return {"said": 2}
+
+    same.__name__ = "one"
+    assert stage(one).key != stage(two).key
+    assert runtime.function_digest(one) == runtime.function_digest(one)
+
+
+def test_one_place_claims_makes_and_finishes():
+    """What would have to be kept in step must not exist twice."""
+    text = {str(file): file.read_text() for file in (ROOT / "sellarec_lab").rglob("*.py")}
+    for sign in ("FileLock(", '"manifest.json")', "PeakMemory()"):
+        assert sorted(Path(f).name for f, t in text.items() if sign in t) == ["stage.py"], sign
+    assert [Path(f).name for f, t in text.items() if "Prompt(segments" in t] == ["prompts.py"]
+    pipeline = ROOT / "sellarec_lab" / "sella" / "pipeline.py"
+    assert len(pipeline.read_text().splitlines()) <= 150
+
+
+def test_the_pipeline_tells_what_each_recipe_rests_on(toy_cfg, toy):
+    rests = {name: list(sella.Pipeline(toy_cfg, toy, r).stages()) for name, r in sella.RECIPES.items()}
+    assert rests["zero-shot"] == ["recommender"]
+    assert rests["tallrec"] == ["tuning", "recommender"]
+    assert rests["collm"] == ["tuning", "semantics", "mf", "injection", "recommender"]
+    assert rests["sella"] == ["tuning", "semantics", "alignment", "injection", "recommender"]
+    assert rests["binllm"] == ["tuning", "codes", "injection", "recommender"]
+    assert rests["soft-prompt"] == ["injection", "recommender"]
+
+
+def test_changed_weights_of_a_backbone_make_new_stages(toy_cfg, toy, lm_folder, tmp_path):
+    folder = tmp_path / "lm"
+    shutil.copytree(lm_folder, folder)
+    cfg = dataclasses.replace(toy_cfg, backbone=dataclasses.replace(toy_cfg.backbone, name=str(folder)))
+    before = sella.Pipeline(cfg, toy).tuning.key
+    tensors, _ = runtime.load_tensors(folder / "model.safetensors")
+    first = next(iter(tensors))
+    runtime.save_tensors(folder / "model.safetensors", tensors | {first: tensors[first] + 1})
+    assert sella.Pipeline(cfg, toy).tuning.key != before
+    assert json.loads((folder / "config.json").read_text())["model_type"] == "qwen2"
