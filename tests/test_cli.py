@@ -1,3 +1,5 @@
+import os
+
 import pandas as pd
 import pytest
 
@@ -57,7 +59,7 @@ def test_an_unknown_preset_is_refused():
 def test_writes_are_atomic(tmp_path, monkeypatch):
     path = tmp_path / "a.json"
     runtime.write_text(path, "old")
-    monkeypatch.setattr(runtime.os, "replace", lambda *a: (_ for _ in ()).throw(OSError("disk full")))
+    monkeypatch.setattr(os, "replace", lambda *a: (_ for _ in ()).throw(OSError("disk full")))
     with pytest.raises(OSError):
         runtime.write_text(path, "new")
     assert path.read_text() == "old"
