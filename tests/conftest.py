@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import benches
 import numpy as np
 import pandas as pd
 import pytest
@@ -11,21 +12,10 @@ from sellarec_lab import config, data, llm, projector, prompts, sella
 from sellarec_lab.alignment import Head
 from sellarec_lab.training import Table
 
-GENRES = ("crime", "comedy")
-
 
 @pytest.fixture(scope="session")
 def toy():
-    """24 users x 16 items; even users like even items: the answer is known by construction."""
-    rng = np.random.default_rng(0)
-    rows = []
-    for user in range(24):
-        for moment, item in enumerate(rng.permutation(16)[:12]):
-            rows.append((f"u{user}", f"i{item}", int(user % 2 == item % 2), moment * 100 + user))
-    table = pd.DataFrame(rows, columns=["user_id", "item_id", "label", "timestamp"])
-    items = pd.DataFrame({"item_id": [f"i{i}" for i in range(16)], "title": [f"Film number {i}" for i in range(16)]})
-    items["genres"] = [GENRES[i % 2] for i in range(16)]
-    return data.from_frames(table, items, name="toy")
+    return benches.toy_data()
 
 
 @pytest.fixture(scope="session")
@@ -43,13 +33,7 @@ def lm_folder(tmp_path_factory):
 
 @pytest.fixture
 def toy_cfg(lm_folder, tmp_path):
-    """A preset that runs all stages on the toy data in seconds."""
-    loop = config.LoopConfig(batch_size=32, epochs=1, evaluations=1)
-    cf = config.LoopConfig(learning_rate=1e-2, batch_size=64, epochs=3, evaluations=1)
-    return config.preset(
-        "tiny", artifacts=str(tmp_path / "artifacts"), backbone__name=str(lm_folder), tuning__loop=loop,
-        injection__loop=loop, mf__loop=cf, alignment__loop=cf, mf__dim=4, alignment__hidden=8, lora__r=4,
-    )  # fmt: skip
+    return benches.toy_preset(lm_folder, tmp_path / "artifacts")
 
 
 @pytest.fixture

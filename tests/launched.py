@@ -8,12 +8,13 @@ import itertools
 import sys
 from pathlib import Path
 
+import benches
 import numpy as np
 import torch
 from accelerate.utils import gather_object
 from torch import nn
 
-from sellarec_lab import config, llm, runtime, training
+from sellarec_lab import config, llm, runtime, sella, training
 from sellarec_lab.training import Batches, Table
 
 ROWS = torch.randn(36, 8, generator=torch.Generator().manual_seed(0))
@@ -142,6 +143,17 @@ def failing(folder, out):
         return torch.from_numpy(rows)
 
     return train(new(Toy), make)
+
+
+def pipeline(folder, out):
+    """All stages of SeLLa-Rec, with micro-batches; the scores of the recommender that they leave."""
+    cfg = benches.toy_preset(folder, out.with_suffix(""))
+    for stage in ("tuning", "injection"):
+        cfg = config.replace(cfg, f"{stage}__loop__micro_batch", 8)
+    bench = benches.toy_data()
+    model = sella.train(cfg, bench)
+    assert [stage.finished for stage in sella.stages(cfg, bench, model.recipe).values()] == [True] * 5
+    return {"scores": torch.tensor(model.predict(bench.test)["score"].to_numpy())}
 
 
 if __name__ == "__main__":

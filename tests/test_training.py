@@ -248,12 +248,12 @@ def assert_close(found: dict[str, torch.Tensor], expected: dict[str, torch.Tenso
 @pytest.fixture(scope="module")
 def alone(lm_folder, tmp_path_factory):
     """What one process trains."""
-    return launched("toy,whole,lora", lm_folder, tmp_path_factory.mktemp("alone"))
+    return launched("toy,whole,lora,pipeline", lm_folder, tmp_path_factory.mktemp("alone"))
 
 
 def test_two_processes_train_what_one_trains(alone, lm_folder, tmp_path):
-    together = launched("toy,whole,lora,resumed,uninterrupted", lm_folder, tmp_path, *TWO)
-    for case in ("toy", "whole", "lora"):
+    together = launched("toy,whole,lora,pipeline,resumed,uninterrupted", lm_folder, tmp_path, *TWO)
+    for case in ("toy", "whole", "lora", "pipeline"):
         assert_close(together[case], alone[case])
     resumed, whole = (
         {n: t for n, t in together[case].items() if n != "losses"} for case in ("resumed", "uninterrupted")
