@@ -2,8 +2,11 @@
 
 import contextlib
 import dataclasses
+import functools
 import json
 import os
+import threading
+import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator
 
@@ -138,7 +141,7 @@ def _made(
     waiting = {(cell[0].seed, cell[1]): cell for cell in cells}
     with _pool(workers, cluster) as parallel:
         try:
-            for cell, error in parallel(joblib.delayed(_attempt)(cell, data) for cell in cells):
+            for cell, error in parallel(joblib.delayed(_attempt)(cell, data, os.getpid()) for cell in cells):
                 del waiting[cell[0].seed, cell[1]]
                 yield cell, error
         except TerminatedWorkerError as death:
@@ -173,8 +176,22 @@ def _quiet_children() -> Iterator[None]:
             os.environ["TQDM_DISABLE"] = before
 
 
-def _attempt(cell: Cell, data: Interactions) -> tuple[Cell, str | None]:
+@functools.cache
+def _die_with_parent() -> None:
+    """A worker whose parent was killed would train on, unseen; what it has so far is in its checkpoint."""
+
+    def watch(parent: int) -> None:
+        while os.getppid() == parent:
+            time.sleep(1.0)
+        os._exit(1)
+
+    threading.Thread(target=watch, args=(os.getppid(),), daemon=True).start()
+
+
+def _attempt(cell: Cell, data: Interactions, caller: int) -> tuple[Cell, str | None]:
     """Make a cell; what went wrong as one line, or None. The whole traceback goes to a file beside the results."""
+    if os.getpid() != caller:
+        _die_with_parent()
     cfg, name, asked = cell
     try:
         for task, split in asked:

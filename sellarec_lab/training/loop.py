@@ -84,8 +84,8 @@ class _Loop:
         total = len(first) * self.config.epochs
         every = max(1, len(first) // max(1, self.config.evaluations))
         self._resume()
-        quiet = not runtime.is_main()
-        with tqdm(total=total, initial=self.done, desc=self.label, unit="step", leave=False, disable=quiet) as bar:
+        quiet = {} if runtime.is_main() else {"disable": True}  # False would overrule the environment
+        with tqdm(total=total, initial=self.done, desc=self.label, unit="step", leave=False, **quiet) as bar:
             for epoch, rows, make in self._steps(batches, first, total):
                 rate = learning_rate(self.config, self.done, total)
                 loss = self._update(rows, make, rate)
