@@ -6,15 +6,15 @@
 
 from pathlib import Path
 
-from .build import from_frames
-from .checks import validate
-from .collm import load_collm
-from .errors import DataError, UnsafePickleError
-from .interactions import SPLITS, Interactions
-from .movielens import load_ml1m
-from .profiles import Profiles, Ranker
-from .reports import cold, leak_report, statistics, warm, warmth
-from .tiny import load_tiny
+from sellarec_lab.data.build import from_frames
+from sellarec_lab.data.checks import validate
+from sellarec_lab.data.collm import load_collm
+from sellarec_lab.data.errors import DataError, UnsafePickleError
+from sellarec_lab.data.interactions import SPLITS, Interactions
+from sellarec_lab.data.movielens import load_ml1m
+from sellarec_lab.data.profiles import Profiles, Ranker
+from sellarec_lab.data.reports import cold, leak_report, statistics, warm, warmth
+from sellarec_lab.data.tiny import load_tiny
 
 LOADERS = {"tiny": load_tiny, "ml-1m": load_ml1m}
 

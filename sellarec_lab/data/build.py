@@ -8,9 +8,9 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from .checks import numbers, timestamps, validate
-from .errors import problem
-from .interactions import FRAME_COLUMNS, SPLITS, Interactions
+from sellarec_lab.data.checks import numbers, timestamps, validate
+from sellarec_lab.data.errors import problem
+from sellarec_lab.data.interactions import FRAME_COLUMNS, SPLITS, Interactions
 
 DEFAULT_SPLIT = (0.8, 0.1, 0.1)
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from .errors import problem
+from sellarec_lab.data.errors import problem
 
 RATING_RANGE = (1.0, 5.0)
 

@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from .checks import numbers, raise_at
-from .errors import problem
-from .interactions import SPLITS, Interactions
-from .plain_pickle import read_table
+from sellarec_lab.data.checks import numbers, raise_at
+from sellarec_lab.data.errors import problem
+from sellarec_lab.data.interactions import SPLITS, Interactions
+from sellarec_lab.data.plain_pickle import read_table
 
 COLUMNS = ("uid", "iid", "label", "timestamp", "his", "title", "not_cold")
 

@@ -10,7 +10,7 @@ from itertools import chain
 import numpy as np
 import pandas as pd
 
-from .errors import DataError, problem
+from sellarec_lab.data.errors import DataError, problem
 
 SPLITS = ("train", "valid", "test")
 FRAME_COLUMNS = ("user_id", "item_id", "label", "timestamp", "history", "is_warm")

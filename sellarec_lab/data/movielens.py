@@ -15,9 +15,9 @@ import numpy as np
 import pandas as pd
 import pooch
 
-from .build import from_frames
-from .errors import DataError, problem
-from .interactions import Interactions
+from sellarec_lab.data.build import from_frames
+from sellarec_lab.data.errors import DataError, problem
+from sellarec_lab.data.interactions import Interactions
 
 URL = "https://files.grouplens.org/datasets/movielens/ml-1m.zip"
 MD5 = "c4d9eecfca2ab87c1945afe126590906"  # of the official zip; a root of your own is never compared with it

@@ -18,7 +18,7 @@ from pandas._libs.internals import _unpickle_block
 from pandas.core.indexes.base import _new_Index
 from pandas.core.internals.managers import BlockManager
 
-from .errors import UnsafePickleError, problem
+from sellarec_lab.data.errors import UnsafePickleError, problem
 
 # numpy's own rebuilders, asked of numpy itself: their module was renamed in numpy 2.
 _NUMPY = {

@@ -10,8 +10,7 @@ import pandas as pd
 from tqdm.auto import tqdm
 
 from sellarec_lab import metrics
-
-from .interactions import Interactions
+from sellarec_lab.data.interactions import Interactions
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from .build import seen_often
-from .interactions import SPLITS, Interactions
+from sellarec_lab.data.build import seen_often
+from sellarec_lab.data.interactions import SPLITS, Interactions
 
 OFTEN = 3  # the stricter of the two definitions of warm found in the literature
 

@@ -7,9 +7,9 @@ import pandas as pd
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
-from .build import from_frames
-from .errors import DataError, problem
-from .interactions import Interactions
+from sellarec_lab.data.build import from_frames
+from sellarec_lab.data.errors import DataError, problem
+from sellarec_lab.data.interactions import Interactions
 
 _RESTORE = "Restore the file from the repository, or build the world again."
 

@@ -1,6 +1,5 @@
 """Loading a causal language model: by hub id or folder, in NF4, half or full precision, with its reasons."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -195,7 +194,3 @@ def describe(lm: LanguageModel) -> str:
     lines = [f"backbone      {lm.name}, {lm.template} prompts, width {lm.width}"]
     lines += [f"{name:<13} {decision}" for name, decision in lm.decisions.items()]
     return "\n".join(lines)
-
-
-def save_description(lm: LanguageModel, path: Path) -> None:
-    runtime.write_text(path, json.dumps({k: list(v) for k, v in lm.decisions.items()}, indent=1))

@@ -5,7 +5,6 @@ Everything here takes plain arrays or one of two exchange frames and knows nothi
 """
 
 from sellarec_lab.metrics.alignment import linear_cka, matched_cosine, neighbour_overlap, retrieval_at, shuffled
-from sellarec_lab.metrics.official_scorer import Replay, replay
 from sellarec_lab.metrics.ranks import per_query, rank_targets, value
 from sellarec_lab.metrics.rating import (
     Calibration,
@@ -27,7 +26,7 @@ from sellarec_lab.metrics.rating import (
 from sellarec_lab.metrics.uncertainty import Interval, Paired, detectable, interval, paired
 
 __all__ = [
-    "Calibration", "Interval", "Paired", "Replay", "auc", "calibrate", "detectable", "expected_calibration_error",
+    "Calibration", "Interval", "Paired", "auc", "calibrate", "detectable", "expected_calibration_error",
     "gap_closed", "interval", "linear_cka", "log_loss", "matched_cosine", "mean_average_precision", "ndcg",
     "neighbour_overlap", "paired", "per_query", "probabilities", "quality", "rank_targets", "replay",
     "retrieval_at", "scorable_users", "shuffled", "uauc", "user_auc", "user_map", "user_ndcg", "value",

@@ -115,8 +115,6 @@ class Pipeline:
     def _inject(self, stage: Stage) -> dict:
         return inject(self, stage)
 
-    # ---- the whole
-
     @functools.cached_property
     def recommender(self) -> Stage:
         """The recommender that the stages leave; nothing is left to make."""

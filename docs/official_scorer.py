@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from sellarec_lab.metrics.rating import auc, user_auc
+from sellarec_lab.metrics import auc, user_auc
 
 _WINDOW = 10  # titles a prompt lists, the padding in front of every history among them
 _EVERY = 3  # answer words that the scorer expects a row: two in the system text, one answer
