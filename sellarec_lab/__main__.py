@@ -52,18 +52,9 @@ def _compare(args: argparse.Namespace) -> int:
     models = [*dict.fromkeys([*named, args.against])] if named[0] in METHODS else args.models
     command = "python -m sellarec_lab " + shlex.join(args.typed)
     results = report.bench(
-        cfg,
-        args.data,
-        models,
-        args.seeds,
-        args.workers,
-        args.rank_users,
-        args.ablation_seeds,
-        args.against,
-        command,
-        args.into,
-        args.cluster,
-    )
+        cfg, args.data, models, args.seeds, args.workers, args.against, command, args.into, args.rank_users,
+        ablation_seeds=args.ablation_seeds, cluster=args.cluster,
+    )  # fmt: skip
     return int(results["value"].isna().any())
 
 
@@ -86,21 +77,19 @@ def _doctor(args: argparse.Namespace) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m sellarec_lab", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    run = commands.add_parser("run", help="train and score every model, execute the notebooks, write the report")
-    run.add_argument("--preset", default="tiny")
-    run.add_argument("--data", help="folder or zip of the data set, where it does not ship with the lab")
-    run.add_argument("--seeds", type=int, default=1, help="how many seeds every model is trained with")
-    run.add_argument("--seed", type=int, default=0, help="the first seed")
-    run.add_argument("--artifacts", default="artifacts")
+    shared = argparse.ArgumentParser(add_help=False)
+    shared.add_argument("--preset", default="tiny")
+    shared.add_argument("--data", help="folder or zip of the data set, where it does not ship with the lab")
+    shared.add_argument("--seeds", type=int, default=1, help="how many seeds every model is trained with")
+    shared.add_argument("--seed", type=int, default=0, help="the first seed")
+    shared.add_argument("--artifacts", default="artifacts")
+    says = "train and score every model, execute the notebooks, write the report"
+    run = commands.add_parser("run", help=says, parents=[shared])
     run.add_argument("--no-notebooks", dest="notebooks", action="store_false")
     run.set_defaults(do=_run)
-    compare = commands.add_parser("compare", help="every method on one protocol, one table; resumable")
-    compare.add_argument("--preset", default="tiny")
-    compare.add_argument("--data", help="folder or zip of the data set, where it does not ship with the lab")
+    compare = commands.add_parser("compare", help="every method on one protocol; resumable", parents=[shared])
     compare.add_argument("--models", default="all", help="all, core, a group, or names with commas (see --list)")
-    compare.add_argument("--seeds", type=int, default=1, help="how many seeds every model is trained with")
     compare.add_argument("--ablation-seeds", type=int, default=1, help="how many of them at most for ablations")
-    compare.add_argument("--seed", type=int, default=0, help="the first seed")
     compare.add_argument("--against", default="sella", help="the model that all others are compared with")
     compare.add_argument("--workers", type=int, help="models trained at a time; by default one a core")
     compare.add_argument("--cluster", help="address of a Dask scheduler; its workers train instead")
@@ -108,7 +97,6 @@ def _parser() -> argparse.ArgumentParser:
     compare.add_argument("--fast", action="store_true", help="a few rows, epochs and users: checks that all runs")
     compare.add_argument("--into", type=Path, help="a markdown file whose section compare:<preset> is replaced")
     compare.add_argument("--list", action="store_true", help="name all methods and stop")
-    compare.add_argument("--artifacts", default="artifacts")
     compare.set_defaults(do=_compare)
     doctor = commands.add_parser("doctor", help="versions, device, what will run and why")
     doctor.set_defaults(do=_doctor)

@@ -6,7 +6,9 @@ and ``report.html``, `bench` adds ``compare.html`` and ``compare.md``.
 
 import html
 import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import nbformat
 import pandas as pd
@@ -40,37 +42,29 @@ def run(cfg: Preset, root: str | None = None, seeds: int = 1, notebooks: bool = 
     """
     started = time.perf_counter()
     print(runtime.describe(cfg), flush=True)
-    data_set = data.load(cfg.dataset, root)
+    data_set, out = data.load(cfg.dataset, root), runtime.artifacts_folder(cfg.artifacts) / cfg.name
     chosen = compare.models_for(data_set)
     pages = sorted(notebook_folder().glob("[0-9][0-9]*.ipynb")) if notebooks else []
-    out = runtime.artifacts_folder(cfg.artifacts) / cfg.name
+    executed = []
     with tqdm(total=len(chosen) * seeds + len(pages), desc="all", unit="part") as bar:
-
-        def tick(what: str) -> None:
-            bar.update()
-            bar.set_postfix_str(f"{what} done")
-
+        tick = _ticks(bar)
         scored = compare.run(cfg, data_set, chosen, seeds, tick, int(runtime.workers().value))
         if scored.failures:
             raise RuntimeError("; ".join(f"{m}, seed {s}: {e}" for (m, s), e in scored.failures.items()))
         results, paired = compare.table(cfg, data_set, scored), compare.paired_tests(scored)
         _write_tables(out, results, paired, compare.cells(cfg, data_set, scored))
-        executed = []
         for page in pages:
             executed.append((page.stem, execute(page, cfg.name, out / "notebooks" / page.name)))
             tick(page.stem)
     if pages:
         runtime.write_text(out / "report.html", _page(results, paired, executed))
-    print(compare.summary(results).to_string())
-    print(f"\nresults in {cfg.artifacts}/{cfg.name}; {(time.perf_counter() - started) / 60:.1f} minutes")
+    _say(cfg, compare.summary(results), started)
     return results
 
 
 def bench(
     cfg: Preset, root: str | None = None, models: list[str] | str = "all", seeds: int = 1, workers: int | None = None,
-    rank_users: int = 100, ablation_seeds: int | None = None, against: str = "sella", command: str = "",
-    into: Path | None = None,
-    cluster: str | None = None,
+    against: str = "sella", command: str = "", into: Path | None = None, rank_users: int = 100, **options: Any,
 ) -> pd.DataFrame:  # fmt: skip
     """Fill the table for many models and leave it as csv, page and markdown; returns the results.
 
@@ -80,46 +74,49 @@ def bench(
         models: names, or a choice that `compare.models_for` knows.
         seeds: how many seeds every model is trained with.
         workers: processes at a time; by default `runtime.workers` decides.
-        rank_users: rank the whole catalogue for so many users.
-        ablation_seeds: at most so many seeds for ablations.
         against: the model that all others are compared with.
         command: what the reader should type to get the same, for the markdown.
         into: a markdown file whose section ``compare:<preset>`` is replaced.
-        cluster: address of a Dask scheduler, see `compare.run`.
+        rank_users, options: as `compare.run` takes them (``ablation_seeds``, ``cluster``).
     """
     started = time.perf_counter()
     decision = runtime.workers() if workers is None else runtime.Decision(str(workers), "asked for")
     print(f"{runtime.describe(cfg)}\n{'workers':<13} {decision}", flush=True)
-    data_set = data.load(cfg.dataset, root)
+    data_set, out = data.load(cfg.dataset, root), runtime.artifacts_folder(cfg.artifacts) / cfg.name
     chosen = compare.models_for(data_set, models) if isinstance(models, str) else models
     if against not in chosen:
         raise ValueError(f"{against!r} is compared with the others, but is not among {', '.join(chosen)}")
-    planned = compare.plan(chosen, cfg.seed, seeds, ablation_seeds)
+    planned = compare.plan(chosen, cfg.seed, seeds, options.get("ablation_seeds"))
     with tqdm(total=len(planned), desc="models x seeds", unit="cell") as bar:
-
-        def tick(what: str) -> None:
-            bar.update()
-            bar.set_postfix_str(what)
-
         scored = compare.run(
-            cfg, data_set, chosen, seeds, tick, int(decision.value), rank_users, ablation_seeds, cluster
+            cfg, data_set, chosen, seeds, _ticks(bar), int(decision.value), rank_users=rank_users, **options
         )
     results = compare.table(cfg, data_set, scored, rank_users=rank_users)
     cells, tests = compare.cells(cfg, data_set, scored), compare.paired_tests(scored, against)
-    minutes = (time.perf_counter() - started) / 60
-    facts = f"```\n{command}\n```\n\n{_birth(cfg, seeds, cells, minutes)}"
+    facts = f"```\n{command}\n```\n\n{_birth(cfg, seeds, cells, (time.perf_counter() - started) / 60)}"
     text = compare.section(results, tests, cells, against, facts)
-    out = runtime.artifacts_folder(cfg.artifacts) / cfg.name
     _write_tables(out, results, tests, cells)
     runtime.write_text(out / "compare.md", text)
     runtime.write_text(out / "compare.html", _bench_page(results, tests, cells, against))
     if into is not None:
         compare.write_section(into, f"compare:{cfg.name}", text)
-    print(compare.summary(results, cells).to_string())
-    for (model, seed), error in scored.failures.items():
-        print(f"FAILED {model}, seed {seed}: {error}")
-    print(f"\nresults in {cfg.artifacts}/{cfg.name}; {minutes:.1f} minutes")
+    _say(cfg, compare.summary(results, cells), started, scored.failures)
     return results
+
+
+def _ticks(bar: tqdm) -> Callable[[str], None]:
+    def tick(what: str) -> None:
+        bar.update()
+        bar.set_postfix_str(f"{what} done")
+
+    return tick
+
+
+def _say(cfg: Preset, summary: pd.DataFrame, started: float, failures: Mapping | None = None) -> None:
+    print(summary.to_string())
+    for (model, seed), error in (failures or {}).items():
+        print(f"FAILED {model}, seed {seed}: {error}")
+    print(f"\nresults in {cfg.artifacts}/{cfg.name}; {(time.perf_counter() - started) / 60:.1f} minutes")
 
 
 def _birth(cfg: Preset, seeds: int, cells: pd.DataFrame, minutes: float) -> str:
