@@ -20,7 +20,7 @@ from sellarec_lab.collab import MatrixFactorisation, Vectors
 from sellarec_lab.config import AlignmentConfig, MFConfig
 from sellarec_lab.data import Interactions
 from sellarec_lab.runtime import Stage
-from sellarec_lab.training import History, Table
+from sellarec_lab.training import EmbeddingTable, History
 
 
 class Head(nn.Sequential):
@@ -109,7 +109,8 @@ class AlignedModel(nn.Module):
         self.mf, self.config = mf, config
         self.head = Head(mf.users.weight.shape[1] + 1, config.hidden, semantics.shape[1])
         self.register_buffer("said", semantics)  # what the language model said, [n_items + 1, width]
-        self.shift = Table(torch.zeros_like(semantics))  # how far each item has moved from it, in units of the rate
+        # how far each item has moved from it, in units of the rate
+        self.shift = EmbeddingTable(torch.zeros_like(semantics))
         self.shift.weight.requires_grad_(config.semantics_move)
 
     def semantics(self, items: torch.Tensor) -> torch.Tensor:

@@ -13,7 +13,7 @@ from torch import nn
 
 from sellarec_lab import runtime
 from sellarec_lab.alignment import Head
-from sellarec_lab.training import Table
+from sellarec_lab.training import EmbeddingTable
 
 
 class Filler(NamedTuple):
@@ -149,7 +149,7 @@ def _part(name: str, tensors: Mapping[str, torch.Tensor]) -> nn.Module:
         return Head(d_in, hidden, len(tensors["2.weight"]))
     if "bias" in tensors:
         return nn.Linear(*reversed(tensors["weight"].shape))
-    return Table(tensors["weight"]) if name in _PARTS else nn.Embedding(*tensors["weight"].shape)
+    return EmbeddingTable(tensors["weight"]) if name in _PARTS else nn.Embedding(*tensors["weight"].shape)
 
 
 def _from_first_format(path: Path, old: dict[str, torch.Tensor]) -> tuple[dict[str, torch.Tensor], dict]:

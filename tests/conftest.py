@@ -10,7 +10,7 @@ import torch
 
 from sellarec_lab import config, data, llm, projector, prompts, sella
 from sellarec_lab.alignment import Head
-from sellarec_lab.training import Table
+from sellarec_lab.training import EmbeddingTable
 
 
 @pytest.fixture(scope="session")
@@ -70,13 +70,13 @@ def untrained(lm_folder, toy):
         torch.manual_seed(1)
         recipe, users, items = sella.recipe(name), toy.n_users + 1, toy.n_items + 1
         parts = {
-            "users": Table(torch.randn(users, 4)),
-            "items": Table(torch.randn(items, 4)),
+            "users": EmbeddingTable(torch.randn(users, 4)),
+            "items": EmbeddingTable(torch.randn(items, 4)),
             "head": Head(4, 8, lm.width),
         }
         semantics = torch.randn(items, lm.width)
         semantics[0] = 0  # padding means nothing
-        parts |= {"semantics": Table(semantics), "warm": torch.nn.Linear(lm.width, lm.width)}
+        parts |= {"semantics": EmbeddingTable(semantics), "warm": torch.nn.Linear(lm.width, lm.width)}
         parts |= {"taste": torch.nn.Linear(lm.width, lm.width)}
         parts |= {"prompt": projector.learned_prompt(lm.word_embeddings, prompts.PROMPT_TOKENS)}
         soft = projector.Projector(parts, {kind: projector.FILLERS[kind] for kind in recipe.slots})

@@ -15,7 +15,7 @@ from accelerate.utils import gather_object
 from torch import nn
 
 from sellarec_lab import config, llm, runtime, sella, training
-from sellarec_lab.training import Batches, Table
+from sellarec_lab.training import Batches, EmbeddingTable
 
 ROWS = torch.randn(36, 8, generator=torch.Generator().manual_seed(0))
 STEPS = np.array_split(np.arange(36), [7, 14, 21, 28, 35])  # shards of 4 and 3 rows, and a step of a single row
@@ -27,7 +27,7 @@ class Toy(nn.Module):
 
     def __init__(self, dropout: float = 0.0):
         super().__init__()
-        self.line, self.table, self.dropout = nn.Linear(8, 1), Table(torch.ones(40, 8)), nn.Dropout(dropout)
+        self.line, self.table, self.dropout = nn.Linear(8, 1), EmbeddingTable(torch.ones(40, 8)), nn.Dropout(dropout)
         self.rare, self.never = nn.Parameter(torch.ones(())), nn.Parameter(torch.ones(()))
 
     def forward(self, rows):

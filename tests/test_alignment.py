@@ -7,7 +7,7 @@ import torch.nn.functional as F
 
 from sellarec_lab import alignment, collab, config, metrics, prompts, runtime, semantics
 from sellarec_lab.projector import FILLERS, Projector, load
-from sellarec_lab.training import Table
+from sellarec_lab.training import EmbeddingTable
 
 
 def test_infonce_by_hand():
@@ -88,8 +88,12 @@ def test_semantics_are_the_last_hidden_state_of_the_title(lm):
 @pytest.fixture
 def projector():
     torch.manual_seed(0)
-    parts = {"users": Table(torch.randn(5, 3)), "items": Table(torch.randn(7, 3)), "head": alignment.Head(3, 4, 10)}
-    parts |= {"semantics": Table(torch.randn(7, 10)), "warm": torch.nn.Linear(10, 10)}
+    parts = {
+        "users": EmbeddingTable(torch.randn(5, 3)),
+        "items": EmbeddingTable(torch.randn(7, 3)),
+        "head": alignment.Head(3, 4, 10),
+    }
+    parts |= {"semantics": EmbeddingTable(torch.randn(7, 10)), "warm": torch.nn.Linear(10, 10)}
     return Projector(parts, {kind: FILLERS[kind] for kind in ("user", "item", "warm")})
 
 

@@ -51,14 +51,14 @@ def test_answers_are_read_off_the_whole_vocabulary(untrained):
     model = untrained("sella")
     e = model.explain(3, 5)
     ids = torch.tensor([e.ids])
-    assert [a.id for a in e.answers] == list(model.answers)
+    assert [a.id for a in e.answers] == list(model.answer_ids)
     assert [a.text.strip() for a in e.answers] == ["Yes", "No"]
     assert e.answers[0].logit - e.answers[1].logit == pytest.approx(e.score, abs=1e-5)
     yes, no = (a.probability for a in e.answers)
     assert yes / (yes + no) == pytest.approx(e.probability, abs=1e-5) and yes + no < 1
     text_only = untrained("tallrec").explain(3, 5)
     ids = torch.tensor([text_only.ids])
-    expected = model.lm.model(input_ids=ids).logits[0, -1].float().softmax(0)[list(model.answers)]
+    expected = model.lm.model(input_ids=ids).logits[0, -1].float().softmax(0)[list(model.answer_ids)]
     assert [a.probability for a in text_only.answers] == pytest.approx(expected.tolist(), rel=1e-4)
 
 

@@ -326,7 +326,7 @@ def test_bad_own_vectors_are_refused(users, items, message):
 def test_the_search_reads_valid_alone_and_puts_the_best_first(toy):
     parts = {name: getattr(toy, name) for name in ("train", "valid", "n_users", "n_items")}
     grid = [{"dim": 2, "loop__epochs": 1}, {"dim": 4, "loop__epochs": 20}]
-    found = collab.search(SETTINGS["mf"], types.SimpleNamespace(**parts), grid)  # without a test split
+    found = collab.grid_search(SETTINGS["mf"], types.SimpleNamespace(**parts), grid)  # without a test split
     model, _ = collab.train(config.replace(SETTINGS["mf"], "loop__epochs", 20), toy)
     best = metrics.quality(model.predict(toy.valid))
     assert found["setting"].tolist() == grid[::-1]

@@ -76,7 +76,7 @@ def test_a_seed_that_failed_does_not_shift_the_others(toy_cfg, toy, monkeypatch)
     table = compare.cells(toy_cfg, toy, scored)
     assert table[["seed", "error"]].to_numpy().tolist() == [[1, ""], [0, "gone"]]
     other = dataclasses.replace(toy_cfg, seed=1)
-    assert table["seconds"].iloc[0] == runtime.costs(compare.answers(other, toy, "mf").values())["seconds"]
+    assert table["seconds"].iloc[0] == runtime.costs(compare.rating_stages(other, toy, "mf").values())["seconds"]
 
 
 def test_two_workers_give_what_one_gives(toy_cfg, toy):
@@ -162,7 +162,7 @@ def test_the_battery_finds_other_weights(believed, toy):
 
 def test_the_battery_finds_wrong_answer_tokens_and_coarse_scores(believed, toy):
     model, scored = believed
-    model.answers = (model.answers[1], model.answers[0])
+    model.answer_ids = (model.answer_ids[1], model.answer_ids[0])
     checks = compare.sanity(model, toy.valid, scored.assign(score=scored["score"].round(0)), None)
     verdicts = _verdicts(checks)
     assert verdicts["answer tokens decode to the answers"] == "they do not"

@@ -67,19 +67,19 @@ def test_a_title_that_spells_a_special_token_stays_text(lm, encoder):
 
 
 def test_answer_tokens_decode_to_the_answers(lm, encoder):
-    yes, no = encoder.answers(make())
+    yes, no = encoder.answer_ids(make())
     assert (lm.tokenizer.decode([yes]), lm.tokenizer.decode([no])) == (" Yes", " No")
 
 
 def test_answers_with_one_first_token_are_refused(encoder):
     same = Prompt(make().segments, "", ("Film one", "Film two"), 1, 1)
     with pytest.raises(ValueError, match="share their first token"):
-        encoder.answers(same)
+        encoder.answer_ids(same)
 
 
 def test_scores_equal_the_plain_model_one_by_one(lm, encoder):
     many = [make(i, tuple(range(1, 1 + i % 5))) for i in range(1, 12)]
-    answers = encoder.answers(many[0])
+    answers = encoder.answer_ids(many[0])
     scores = llm.score(lm, encoder, many, answers, batch_size=4)
     for prompt, score in zip(many, scores, strict=True):
         ids = torch.tensor([lm.tokenizer(prompt.text)["input_ids"]])
@@ -114,7 +114,7 @@ def test_soft_tokens_of_another_width_are_refused(lm, encoder):
 @pytest.mark.parametrize("slots", [(), ("user", "item", "warm")])
 def test_the_shared_prefix_gives_the_same_scores(lm, encoder, soft, slots):
     many = [make(i, (1, 2, 3), slots) for i in range(4, 16)]
-    answers = encoder.answers(many[0])
+    answers = encoder.answer_ids(many[0])
     one_by_one = llm.score(lm, encoder, many, answers, soft)
     shared = llm.score_shared(lm, encoder, many, answers, soft, batch_size=5)
     assert shared == pytest.approx(one_by_one, abs=1e-5)
@@ -128,7 +128,7 @@ def test_scores_that_are_not_finite_are_refused(lm, encoder, score):
         return torch.where(ids == 5, torch.nan, 0.1)[:, None].expand(-1, lm.width)
 
     with pytest.raises(FloatingPointError, match=r"1 of 4 scores are not finite; set dtype='float32'"):
-        score(lm, encoder, many, encoder.answers(many[0]), broken)
+        score(lm, encoder, many, encoder.answer_ids(many[0]), broken)
 
 
 def test_a_row_that_differs_early_costs_the_others_nothing(lm, encoder, soft):
@@ -140,8 +140,8 @@ def test_a_row_that_differs_early_costs_the_others_nothing(lm, encoder, soft):
     assert sorted(i for rows, _ in groups for i in rows) == list(range(16))
     rows, shared = max(groups, key=lambda g: len(g[0]))
     assert set(rows) >= set(range(6, 16)) and shared >= 30
-    scores = llm.score_shared(lm, encoder, many, encoder.answers(many[0]), soft)
-    assert scores == pytest.approx(llm.score(lm, encoder, many, encoder.answers(many[0]), soft), abs=1e-5)
+    scores = llm.score_shared(lm, encoder, many, encoder.answer_ids(many[0]), soft)
+    assert scores == pytest.approx(llm.score(lm, encoder, many, encoder.answer_ids(many[0]), soft), abs=1e-5)
 
 
 def test_prompts_that_differ_in_one_soft_token_alone_share_what_stands_before_it(encoder):
@@ -153,7 +153,7 @@ def test_prompts_that_differ_in_one_soft_token_alone_share_what_stands_before_it
 
 def test_padding_does_not_change_a_score(lm, encoder):
     many = [make(3, ()), make(4, tuple(range(1, 16)))]
-    answers = encoder.answers(many[0])
+    answers = encoder.answer_ids(many[0])
     alone = llm.score(lm, encoder, many[:1], answers)
     assert llm.score(lm, encoder, many, answers)[0] == pytest.approx(alone[0], abs=1e-6)
 
@@ -169,7 +169,7 @@ def test_nf4_layers_are_real_and_scores_stay_close(lm_folder, lm, encoder):
 
 def test_scores_before_and_after_training_mode_are_the_same_in_4_bits(lm_folder, encoder):
     small = llm.load(config.BackboneConfig(name=str(lm_folder), quantisation="nf4"))
-    answers = encoder.answers(make())
+    answers = encoder.answer_ids(make())
     first = llm.score(small, encoder, [make()], answers)
     small.model.train()
     batch = encoder.collate([encoder.encode(make())])
@@ -199,7 +199,7 @@ def test_an_adapter_that_does_not_fit_is_refused(lm_folder, lm, tmp_path):
 
 def test_answer_loss_equals_cross_entropy_of_the_whole_model(lm, encoder):
     many = [make(3), make(4, (1,))]
-    answers = encoder.answers(many[0])
+    answers = encoder.answer_ids(many[0])
     batch = encoder.collate(encoder.encode_many(many), [1, 0])
     loss = llm.Objective(lm, [llm.AnswerLoss(answers)])(batch)
     logits = lm.model(input_ids=batch.ids, attention_mask=batch.mask).logits
@@ -209,7 +209,7 @@ def test_answer_loss_equals_cross_entropy_of_the_whole_model(lm, encoder):
 
 def test_whole_prompt_loss_equals_the_models_own_loss(lm, encoder):
     prompt = make(3)
-    answers = encoder.answers(prompt)
+    answers = encoder.answer_ids(prompt)
     loss = llm.Objective(lm, [llm.AnswerLoss(answers, whole=True)])(encoder.collate(encoder.encode_many([prompt]), [1]))
     ids = torch.tensor([[*encoder.encode(prompt).ids, answers[0]]])
     assert float(loss) == pytest.approx(float(lm.model(input_ids=ids, labels=ids).loss), abs=1e-5)
@@ -224,7 +224,7 @@ def test_chat_templates_are_the_tokenizers_own(lm):
     prompt = prompts.Writer(TEMPLATES["paper"], TITLES, ("user", "item", "warm")).write(1, 3, (1, 2))
     text = "".join(chat.shown(chat.encode(prompt)))
     assert text == f"[system]{prompt.system}[/][user]{prompt.text}[/][assistant]"
-    yes, no = chat.answers(prompt)
+    yes, no = chat.answer_ids(prompt)
     assert yes != no and "Yes".startswith(lm.tokenizer.decode([yes]))
 
 
@@ -238,7 +238,7 @@ def test_memory_is_estimated_before_loading(lm_folder, monkeypatch):
 
 def test_no_token_is_added_to_the_vocabulary(lm, encoder, soft):
     before = len(lm.tokenizer)
-    llm.score(lm, encoder, [make(slots=("user", "item"))], encoder.answers(make()), soft)
+    llm.score(lm, encoder, [make(slots=("user", "item"))], encoder.answer_ids(make()), soft)
     assert len(lm.tokenizer) == before == lm.model.get_input_embeddings().weight.shape[0]
 
 

@@ -11,7 +11,7 @@ from torch import nn
 from sellarec_lab import collab, compare, config, data, metrics, projector, prompts, sella
 from sellarec_lab.config import LoopConfig
 from sellarec_lab.prompts import Kind, Slot, Template
-from sellarec_lab.training import Table
+from sellarec_lab.training import EmbeddingTable
 
 # ---- a collaborative model: a config, a module, one entry
 
@@ -26,7 +26,10 @@ class Parity(collab.Pointwise):
 
     def __init__(self, n_users: int, n_items: int):
         super().__init__(n_users, n_items)
-        self.users, self.items = Table(torch.randn(n_users + 1, 1)), Table(torch.randn(n_items + 1, 1))
+        self.users, self.items = (
+            EmbeddingTable(torch.randn(n_users + 1, 1)),
+            EmbeddingTable(torch.randn(n_items + 1, 1)),
+        )
 
     def forward(self, users, items):
         return (self.users(users) * self.items(items)).squeeze(-1)

@@ -10,7 +10,7 @@ from torch import nn
 
 from sellarec_lab import alignment, collab, config, runtime, training
 from sellarec_lab.config import LoopConfig
-from sellarec_lab.training import Batches, Monitor, Table
+from sellarec_lab.training import Batches, EmbeddingTable, Monitor
 
 ROOT = Path(__file__).parents[1]
 
@@ -117,7 +117,7 @@ def test_stages_of_one_run_may_differ_in_precision():
 
 
 def test_table_decays_the_rows_that_were_used_and_no_others():
-    table = Table(torch.ones(5, 2))
+    table = EmbeddingTable(torch.ones(5, 2))
     table.train()
     table(torch.tensor([1, 3, 3]))
     table.decay(0.1)
@@ -128,7 +128,7 @@ def test_training_leaves_absent_rows_where_they_were():
     class Fit(nn.Module):
         def __init__(self):
             super().__init__()
-            self.table = Table(torch.ones(4, 3))
+            self.table = EmbeddingTable(torch.ones(4, 3))
 
         def forward(self, ids):
             return self.table(ids).square().sum()
@@ -149,7 +149,7 @@ class Rated(nn.Module):
     def __init__(self):
         super().__init__()
         torch.manual_seed(0)
-        self.table, self.head = Table(torch.randn(50, 8)), nn.Linear(8, 1)
+        self.table, self.head = EmbeddingTable(torch.randn(50, 8)), nn.Linear(8, 1)
         self.sizes = []
 
     def forward(self, users):

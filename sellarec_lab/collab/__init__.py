@@ -7,17 +7,17 @@ train rows, and stopped on valid AUC, so that they differ in nothing but the mod
 
 from sellarec_lab.collab.codes import BinaryCodes, Bits, binarised
 from sellarec_lab.collab.counts import Counts, item_mean_scores, mean_scores, popularity_scores, user_mean_scores
+from sellarec_lab.collab.grid_search import GRIDS, grid_search
 from sellarec_lab.collab.lightgcn import LightGCN
 from sellarec_lab.collab.mf import MatrixFactorisation
 from sellarec_lab.collab.pointwise import Pointwise, rating_batches
-from sellarec_lab.collab.search import GRIDS, search
 from sellarec_lab.collab.sequential import DIN, SASRec, padded_histories
 from sellarec_lab.collab.trainer import MODELS, Kind, new, stage, train
 from sellarec_lab.collab.vectors import FixedVectors, Vectors, from_vectors
 
 __all__ = [
     "DIN", "GRIDS", "MODELS", "BinaryCodes", "Bits", "Counts", "FixedVectors", "Kind", "LightGCN",
-    "MatrixFactorisation", "Pointwise", "SASRec", "Vectors", "binarised", "from_vectors", "item_mean_scores",
-    "mean_scores", "new", "padded_histories", "popularity_scores", "ranking_quality", "rating_batches", "search",
-    "stage", "train", "user_mean_scores",
+    "MatrixFactorisation", "Pointwise", "SASRec", "Vectors", "binarised", "from_vectors", "grid_search",
+    "item_mean_scores", "mean_scores", "new", "padded_histories", "popularity_scores", "ranking_quality",
+    "rating_batches", "stage", "train", "user_mean_scores",
 ]  # fmt: skip

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 
 from sellarec_lab.collab.mf import MatrixFactorisation
-from sellarec_lab.training import Table
+from sellarec_lab.training import EmbeddingTable
 
 
 class Bits(NamedTuple):
@@ -37,7 +37,7 @@ class BinaryCodes(MatrixFactorisation):
             raise ValueError(f"bits must be at least 1, got {bits}")
         super().__init__(n_users, n_items, bits)
 
-    def factors(self, table: Table, ids: torch.Tensor) -> torch.Tensor:
+    def factors(self, table: EmbeddingTable, ids: torch.Tensor) -> torch.Tensor:
         """Codes of ids [B], scaled so that a product of two is divided by sqrt(bits): [B, bits]."""
         return binarised(table(ids)) / table.embedding_dim**0.25
 

@@ -9,7 +9,7 @@ import torch
 
 from sellarec_lab.collab.pointwise import Pointwise
 from sellarec_lab.collab.vectors import Vectors, score_pairs
-from sellarec_lab.training import Table
+from sellarec_lab.training import EmbeddingTable
 
 
 def like_graph(train: pd.DataFrame, n_users: int, n_items: int) -> torch.Tensor:
@@ -26,8 +26,8 @@ class LightGCN(Pointwise):
 
     def __init__(self, n_users: int, n_items: int, dim: int, layers: int, train: pd.DataFrame):
         super().__init__(n_users, n_items)
-        self.users = Table(0.1 * torch.randn(n_users + 1, dim))
-        self.items = Table(0.1 * torch.randn(n_items + 1, dim))
+        self.users = EmbeddingTable(0.1 * torch.randn(n_users + 1, dim))
+        self.items = EmbeddingTable(0.1 * torch.randn(n_items + 1, dim))
         self.layers = layers
         graph = like_graph(train, n_users, n_items)
         # both follow from the train rows, so they are no part of what is saved

@@ -6,7 +6,7 @@ from torch import nn
 
 from sellarec_lab.collab.pointwise import Pointwise
 from sellarec_lab.collab.vectors import Vectors, score_pairs
-from sellarec_lab.training import Table
+from sellarec_lab.training import EmbeddingTable
 
 
 class MatrixFactorisation(Pointwise):
@@ -18,10 +18,10 @@ class MatrixFactorisation(Pointwise):
 
     def __init__(self, n_users: int, n_items: int, dim: int, biases: bool = True):
         super().__init__(n_users, n_items)
-        self.users = Table(0.1 * torch.randn(n_users + 1, dim))
-        self.items = Table(0.1 * torch.randn(n_items + 1, dim))
-        self.user_bias = Table(torch.zeros(n_users + 1, 1))
-        self.item_bias = Table(torch.zeros(n_items + 1, 1))
+        self.users = EmbeddingTable(0.1 * torch.randn(n_users + 1, dim))
+        self.items = EmbeddingTable(0.1 * torch.randn(n_items + 1, dim))
+        self.user_bias = EmbeddingTable(torch.zeros(n_users + 1, 1))
+        self.item_bias = EmbeddingTable(torch.zeros(n_items + 1, 1))
         self.bias = nn.Parameter(torch.zeros(1))
         for part in (self.user_bias.weight, self.item_bias.weight, self.bias):
             part.requires_grad_(biases)
@@ -31,7 +31,7 @@ class MatrixFactorisation(Pointwise):
         dot = (self.factors(self.users, users) * self.factors(self.items, items)).sum(-1)
         return dot + self.user_bias(users).squeeze(-1) + self.item_bias(items).squeeze(-1) + self.bias
 
-    def factors(self, table: Table, ids: torch.Tensor) -> torch.Tensor:
+    def factors(self, table: EmbeddingTable, ids: torch.Tensor) -> torch.Tensor:
         """What enters the product, for ids [B] of one table: [B, dim]."""
         return table(ids)
 

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from sellarec_lab.collab.pointwise import Inputs, Pointwise
-from sellarec_lab.training import Table
+from sellarec_lab.training import EmbeddingTable
 
 
 def padded_histories(histories: pd.Series, width: int) -> torch.Tensor:
@@ -31,7 +31,7 @@ class _Sequential(Pointwise):
         if history < 1:
             raise ValueError(f"history must be at least 1 liked item, got {history}")
         self.width = history
-        self.items = Table(0.1 * torch.randn(n_items + 1, dim))
+        self.items = EmbeddingTable(0.1 * torch.randn(n_items + 1, dim))
 
     def inputs(self, frame: pd.DataFrame) -> Inputs:
         """Users [n], items [n], histories [n, width]."""
@@ -133,7 +133,7 @@ class DIN(_Sequential):
 
     def __init__(self, n_users: int, n_items: int, *, dim: int, hidden: int, dropout: float, history: int):
         super().__init__(n_users, n_items, dim, history)
-        self.users = Table(0.1 * torch.randn(n_users + 1, dim))
+        self.users = EmbeddingTable(0.1 * torch.randn(n_users + 1, dim))
         self.attention = nn.Sequential(nn.Linear(4 * dim, hidden), nn.PReLU(), nn.Linear(hidden, 1))
         self.top = nn.Sequential(
             nn.Dropout(dropout), nn.Linear(3 * dim, hidden), nn.PReLU(), nn.Dropout(dropout), nn.Linear(hidden, 1)

@@ -55,7 +55,7 @@ def predictions(cfg: Preset, data: Interactions, model: str, split: str = "test"
     return scores.set_index(data.split(split).index)
 
 
-def answers(cfg: Preset, data: Interactions, model: str) -> dict[str, Stage]:
+def rating_stages(cfg: Preset, data: Interactions, model: str) -> dict[str, Stage]:
     """What the table needs of a model beside rankings: its scores on valid and test, as stages."""
     return {split: outcome(cfg, data, method(model), RATING, split) for split in ("valid", "test")}
 
@@ -71,7 +71,7 @@ def full_ranking(cfg: Preset, data: Interactions, model: str, users: int = 100) 
 def finished(cfg: Preset, data: Interactions) -> list[str]:
     """Methods that were trained and scored before, in the table's order: to read them takes no time."""
     names = models_for(data, "all")
-    return [name for name in names if all(stage.finished for stage in answers(cfg, data, name).values())]
+    return [name for name in names if all(stage.finished for stage in rating_stages(cfg, data, name).values())]
 
 
 def run(

@@ -42,7 +42,7 @@ def sanity(model: Recommender, valid: pd.DataFrame, scored: pd.DataFrame, traine
 
 def _answers(model: Recommender) -> tuple[str, str, str]:
     prompt = model.prompt(next(iter(model.profiles.seen)), 1)
-    said = [model.lm.tokenizer.decode([i]) for i in model.answers]
+    said = [model.lm.tokenizer.decode([i]) for i in model.answer_ids]
     ok = all(answer.startswith(word.strip()) and word.strip() for word, answer in zip(said, prompt.answers))
     return "answer tokens decode to the answers", " / ".join(said), "ok" if ok else "they do not"
 

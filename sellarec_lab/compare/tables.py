@@ -12,7 +12,7 @@ from tqdm.auto import tqdm
 
 from sellarec_lab import metrics, runtime
 from sellarec_lab.compare.methods import METHODS, TITLES
-from sellarec_lab.compare.protocol import Scored, answers, full_ranking, predictions
+from sellarec_lab.compare.protocol import Scored, full_ranking, predictions, rating_stages
 from sellarec_lab.compare.tasks import next_item
 from sellarec_lab.config import Preset
 from sellarec_lab.data import Interactions, warmth
@@ -111,7 +111,7 @@ def _catalogue(ranks: pd.DataFrame, users: int, samples: int) -> list[tuple]:
 
 def _costs(cfg: Preset, data: Interactions, name: str) -> dict[str, float]:
     """Of a model's scores on valid and test, and of all that they rest on."""
-    return runtime.costs(answers(cfg, data, name).values())
+    return runtime.costs(rating_stages(cfg, data, name).values())
 
 
 def paired_tests(
@@ -169,7 +169,7 @@ def cells(cfg: Preset, data: Interactions, scored: Scored) -> pd.DataFrame:
     rows = []
     for name in scored:
         for c in _presets(cfg, name, scored):
-            note = answers(c, data, name)["valid"].manifest
+            note = rating_stages(c, data, name)["valid"].manifest
             passed = f"{len(note['sanity'])} ok" if "sanity" in note else ""
             row = {"model": name, "seed": c.seed, **_costs(c, data, name), "sanity": passed, "error": ""}
             rows.append(row | {"distinct_scores": predictions(c, data, name)["score"].nunique()})

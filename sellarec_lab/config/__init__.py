@@ -5,7 +5,7 @@ underscore, ``preset("tiny", injection__loop__epochs=2)``. Unknown names are ref
 """
 
 from sellarec_lab.config.presets import PRESETS, faster, preset
-from sellarec_lab.config.stages import (
+from sellarec_lab.config.settings import (
     ALL_LINEAR,
     AlignmentConfig,
     BackboneConfig,

@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Any
 
-from sellarec_lab.config.stages import (
+from sellarec_lab.config.settings import (
     CF_LOOP,
     AlignmentConfig,
     BackboneConfig,

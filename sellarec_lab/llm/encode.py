@@ -151,7 +151,7 @@ class Encoder:
         ]
         return Encoded(ids, positions, [_span(piece, offsets, positions) for piece in cut.pieces])
 
-    def answers(self, prompt: Prompt) -> tuple[int, int]:
+    def answer_ids(self, prompt: Prompt) -> tuple[int, int]:
         """Ids of the first tokens of the two answers, in the place where the prompt ends.
 
         Raises:

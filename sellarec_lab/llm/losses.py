@@ -25,16 +25,16 @@ class Loss(Protocol):
 class AnswerLoss:
     """Next-token cross-entropy on the answer (arXiv 2504.10107, stages 1 and 3), or on the whole prompt too.
 
-    ``answers`` are the ids of the two answers. Only the position before the answer is projected on the vocabulary,
+    ``answer_ids`` are those of the two answers. Only the position before the answer is projected on the vocabulary,
     unless the prompt is under the loss (``whole``): then the mean is over all positions.
     """
 
-    answers: tuple[int, int]
+    answer_ids: tuple[int, int]
     whole: bool = False
     whole_batch = False
 
     def __call__(self, lm: LanguageModel, hidden: torch.Tensor, batch: Batch) -> torch.Tensor:
-        yes, no = self.answers
+        yes, no = self.answer_ids
         answer = torch.where(batch.labels > 0.5, yes, no)
         logits = lm.logits(_at(hidden, batch.last))
         if not self.whole:
@@ -50,12 +50,12 @@ class AnswerLoss:
 class PairLoss:
     """BPR within a user (arXiv 1205.2618): what was liked should score above what was not. ``weight`` of the term."""
 
-    answers: tuple[int, int]
+    answer_ids: tuple[int, int]
     weight: float
     whole_batch = True
 
     def __call__(self, lm: LanguageModel, hidden: torch.Tensor, batch: Batch) -> torch.Tensor:
-        both = lm.answer_logits(_at(hidden, batch.last), self.answers)
+        both = lm.answer_logits(_at(hidden, batch.last), self.answer_ids)
         return self.weight * pairwise_loss(both[:, 0] - both[:, 1], batch)
 
 

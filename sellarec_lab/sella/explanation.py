@@ -154,4 +154,4 @@ def _roles(prompt: Prompt, encoded: Encoded) -> list[str]:
 def _answers(model, prompt: Prompt) -> tuple[AnswerToken, ...]:
     logits = model.logits(prompt)  # [V]
     share, text = logits.softmax(0), model.lm.tokenizer.decode
-    return tuple(AnswerToken(text([i]), i, float(logits[i]), float(share[i])) for i in model.answers)
+    return tuple(AnswerToken(text([i]), i, float(logits[i]), float(share[i])) for i in model.answer_ids)

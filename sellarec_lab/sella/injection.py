@@ -19,7 +19,7 @@ from sellarec_lab.runtime import Stage
 from sellarec_lab.sella.learning import learn_answers
 from sellarec_lab.sella.recipes import Recipe
 from sellarec_lab.sella.recommender import Recommender
-from sellarec_lab.training import Table
+from sellarec_lab.training import EmbeddingTable
 
 if TYPE_CHECKING:
     from sellarec_lab.sella.pipeline import Pipeline
@@ -103,7 +103,8 @@ def _collaborative(cfg: Preset, recipe: Recipe, given: Aligned) -> dict[str, nn.
     if head is None or "head" not in recipe.aligned:
         with runtime.seeded(cfg.seed, "head"):
             head = Head(users.shape[1], cfg.alignment.hidden, table.shape[1])
-    parts = {"users": Table(users), "items": Table(items), "semantics": Table(table), "head": head}
+    tables = {"users": users, "items": items, "semantics": table}
+    parts = {name: EmbeddingTable(values) for name, values in tables.items()} | {"head": head}
     maps = {filler.map for filler in FILLERS.values() if filler.table == "semantics"}
     return parts | {name: _semantic_map(cfg, recipe, table.shape[1]) for name in sorted(maps, reverse=True)}
 

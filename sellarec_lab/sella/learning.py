@@ -16,7 +16,7 @@ def learn_answers(
     """Optimise the answer's likelihood on train, judged by the AUC on valid; the best state stays in the model."""
     prompts, encoder = PromptRows(writer, data.train), llm.Encoder(lm.tokenizer, lm.template)
     labels, users = data.train["label"].to_numpy(), data.train["user_id"].to_numpy()
-    answers = encoder.answers(prompts[0])
+    answers = encoder.answer_ids(prompts[0])
     losses: list[llm.Loss] = [llm.AnswerLoss(answers, whole=settings.loss_on == "prompt")]
     if pairwise := getattr(settings, "pairwise", 0.0):
         losses.append(llm.PairLoss(answers, pairwise))

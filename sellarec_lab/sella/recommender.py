@@ -39,7 +39,7 @@ class Recommender(Ranker):
         self.profiles, self.projector = profiles, projector
         self.writer = writer or Writer.of(prompt, profiles.titles, recipe.slots)
         self.encoder = llm.Encoder(lm.tokenizer, lm.template)
-        self.answers = self.encoder.answers(self.prompt(next(iter(profiles.seen)), 1))
+        self.answer_ids = self.encoder.answer_ids(self.prompt(next(iter(profiles.seen)), 1))
 
     def prompt(self, user_id: int, item_id: int, history: Sequence[int] | None = None) -> Prompt:
         """The prompt for one user and item; ``history`` defaults to all that the user liked so far."""
@@ -53,7 +53,7 @@ class Recommender(Ranker):
     def score_prompts(self, many: Sequence[Prompt], shared: bool = False) -> np.ndarray:
         """Scores of any prompts, float32 [n]; ``shared``: a beginning that many have in common runs once for them."""
         score = llm.score_shared if shared else llm.score
-        return score(self.lm, self.encoder, many, self.answers, self._soft())
+        return score(self.lm, self.encoder, many, self.answer_ids, self._soft())
 
     def predict(self, frame: pd.DataFrame) -> pd.DataFrame:
         """The frame's rows (``user_id, item_id, history``) with a float ``score`` = logit(Yes) - logit(No)."""
@@ -103,7 +103,7 @@ class Recommender(Ranker):
             "backbone": dataclasses.asdict(self.backbone),
             "prompt": dataclasses.asdict(self.prompt_config),
             "recipe": dataclasses.asdict(self.recipe),
-            "answers": {text: id_ for text, id_ in zip(self._answer_texts(), self.answers, strict=True)},
+            "answers": {text: id_ for text, id_ in zip(self._answer_texts(), self.answer_ids, strict=True)},
             "libraries": runtime.versions(),
         }
         known = dataclasses.asdict(self.profiles) | {"codes": self.writer.codes and self.writer.codes._asdict()}
@@ -111,7 +111,7 @@ class Recommender(Ranker):
         runtime.write_text(folder / "sellarec_config.json", json.dumps(settings, indent=1))
 
     def _answer_texts(self) -> list[str]:
-        return [self.lm.tokenizer.decode([i]) for i in self.answers]
+        return [self.lm.tokenizer.decode([i]) for i in self.answer_ids]
 
 
 def load(folder: str | Path) -> Recommender:

@@ -10,6 +10,6 @@ over processes is the step that one process takes with all rows at once, up to r
 from sellarec_lab.training.history import History, Monitor
 from sellarec_lab.training.loop import Validation, fit
 from sellarec_lab.training.split import Batches
-from sellarec_lab.training.table import Table
+from sellarec_lab.training.table import EmbeddingTable
 
-__all__ = ["Batches", "History", "Monitor", "Table", "Validation", "fit"]
+__all__ = ["Batches", "EmbeddingTable", "History", "Monitor", "Validation", "fit"]

@@ -10,7 +10,7 @@ from torch import nn
 
 from sellarec_lab.config import LoopConfig
 from sellarec_lab.training.split import Group
-from sellarec_lab.training.table import Table
+from sellarec_lab.training.table import EmbeddingTable
 
 
 def learning_rate(config: LoopConfig, step: int, total: int) -> float:
@@ -30,7 +30,7 @@ class Step:
     def __init__(self, module: nn.Module, config: LoopConfig, precision: str, group: Group):
         self.module, self.config, self.group = module, config, group
         self.parameters = {n: p for n, p in module.named_parameters() if p.requires_grad}
-        self.tables = [m for m in module.modules() if isinstance(m, Table) and m.weight.requires_grad]
+        self.tables = [m for m in module.modules() if isinstance(m, EmbeddingTable) and m.weight.requires_grad]
         self.optimizer = _optimizer(list(self.parameters.values()), self.tables, config)
         self.precision = getattr(torch, precision)
         self.scaler = torch.amp.GradScaler(group.device.type, enabled=precision == "float16")
@@ -64,7 +64,7 @@ class Step:
             table.decay(rate * self.config.weight_decay, self.group.union)
 
 
-def _optimizer(parameters: list[nn.Parameter], tables: list[Table], config: LoopConfig) -> torch.optim.AdamW:
+def _optimizer(parameters: list[nn.Parameter], tables: list[EmbeddingTable], config: LoopConfig) -> torch.optim.AdamW:
     own = {id(t.weight) for t in tables}
     groups = [
         {"params": [p for p in parameters if id(p) not in own], "weight_decay": config.weight_decay},

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 
-class Table(nn.Embedding):
+class EmbeddingTable(nn.Embedding):
     """An embedding table with decoupled weight decay on the rows that were just used, and on no others.
 
     Plain AdamW (and Adam with L2) shrinks every row at every step, so a row that never occurs in a batch fades away.

@@ -7,18 +7,18 @@ from sellarec_lab.views.attention import attention_by_layer
 from sellarec_lab.views.costs import cost_against_quality
 from sellarec_lab.views.curves import training_curves
 from sellarec_lab.views.maps import alignment_map, coordinates, mixing
+from sellarec_lab.views.over_time import alignment_over_time, scores_over_time
 from sellarec_lab.views.prompt import Html, attribution, prompt_tokens
 from sellarec_lab.views.results import gap_closed, paired_forest, results_forest
 from sellarec_lab.views.scores import calibration, score_against_truth
 from sellarec_lab.views.style import PALETTE, SLOT_COLOURS, TEMPLATE, to_html
 from sellarec_lab.views.vectors import alignment_scores, nearest_items, nearest_words, norms, parameters_table
-from sellarec_lab.views.walk import alignment_walk, walk_scores
 from sellarec_lab.views.world import history_lengths, interaction_timeline
 
 __all__ = [
-    "PALETTE", "SLOT_COLOURS", "TEMPLATE", "Html", "alignment_map", "alignment_scores", "alignment_walk",
+    "PALETTE", "SLOT_COLOURS", "TEMPLATE", "Html", "alignment_map", "alignment_over_time", "alignment_scores",
     "attention_by_layer", "attribution", "calibration", "coordinates", "cost_against_quality", "gap_closed",
     "history_lengths", "interaction_timeline", "mixing", "nearest_items", "nearest_words", "norms", "paired_forest",
-    "parameters_table", "prompt_tokens", "results_forest", "score_against_truth", "to_html", "training_curves",
-    "walk_scores",
+    "parameters_table", "prompt_tokens", "results_forest", "score_against_truth", "scores_over_time", "to_html",
+    "training_curves",
 ]  # fmt: skip

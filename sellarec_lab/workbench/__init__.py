@@ -9,19 +9,21 @@ from pathlib import Path
 import pandas as pd
 
 from sellarec_lab import compare, sella
+from sellarec_lab.config import Preset
+from sellarec_lab.data import Interactions
 from sellarec_lab.workbench import files
 from sellarec_lab.workbench.bench import Workbench
 from sellarec_lab.workbench.case import Case, template_pieces, template_text
-from sellarec_lab.workbench.people import Found, People
+from sellarec_lab.workbench.lookup import Found, Lookup
 from sellarec_lab.workbench.ranking import Ranked, ranking
 
 __all__ = [
-    "Case", "Found", "People", "Ranked", "Workbench", "open", "open_case", "ranking", "template_pieces",
+    "Case", "Found", "Lookup", "Ranked", "Workbench", "open", "open_case", "ranking", "template_pieces",
     "template_text",
 ]  # fmt: skip
 
 
-def open(models, data, cfg=None, predictions: pd.DataFrame | None = None) -> Workbench:
+def open(models, data: Interactions, cfg: Preset | None = None, predictions: pd.DataFrame | None = None) -> Workbench:
     """Open the workbench.
 
     Args:
@@ -46,7 +48,7 @@ def open(models, data, cfg=None, predictions: pd.DataFrame | None = None) -> Wor
     return Workbench(named, data, predictions)
 
 
-def open_case(path: str | Path, models, data, cfg=None) -> Workbench:
+def open_case(path: str | Path, models, data: Interactions, cfg: Preset | None = None) -> Workbench:
     """Open the workbench on a case that `Workbench.export` wrote as json.
 
     Raises:
@@ -68,10 +70,10 @@ def _name(model) -> str:
     return next((name for name, recipe in sella.RECIPES.items() if recipe == model.recipe), model.recipe.title)
 
 
-def _scored_before(cfg, data, models: Mapping) -> pd.DataFrame | None:
+def _scored_before(cfg: Preset, data: Interactions, models: Mapping) -> pd.DataFrame | None:
     """Test scores of the first model that was scored before; nothing is trained here."""
     for model in models.values():
         name = _name(model)
-        if name in sella.RECIPES and all(a.finished for a in compare.answers(cfg, data, name).values()):
+        if name in sella.RECIPES and all(a.finished for a in compare.rating_stages(cfg, data, name).values()):
             return compare.predictions(cfg, data, name)
     return None

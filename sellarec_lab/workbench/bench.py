@@ -7,13 +7,14 @@ from pathlib import Path
 
 import pandas as pd
 
+from sellarec_lab.data import Interactions
 from sellarec_lab.prompts import KINDS
 from sellarec_lab.sella import Explanation
 from sellarec_lab.views import Html
 from sellarec_lab.workbench import files, render
 from sellarec_lab.workbench.case import Case, template_pieces
 from sellarec_lab.workbench.desk import Desk
-from sellarec_lab.workbench.people import Found, People
+from sellarec_lab.workbench.lookup import Found, Lookup
 from sellarec_lab.workbench.ranking import Ranked, ranking
 
 _KEPT = 500  # answers in the cache; the oldest go first
@@ -25,15 +26,15 @@ class Workbench:
     Everything that a control does is a method here, so a notebook can drive the bench by code. A method that can't do
     what it was asked to raises, and leaves the case as it was; a control shows the same error in the panel.
 
-    Attributes: ``case``, ``answers`` (model name -> `Explanation`), ``shown`` (model names), ``controls`` (name ->
+    Attributes: ``case``, ``explanations`` (model name -> `Explanation`), ``shown`` (model names), ``controls`` (name ->
     widget), ``last_seconds`` (how long the last change took, rendering included), ``error`` (the last one shown).
     """
 
-    def __init__(self, models: Mapping, data, predictions: pd.DataFrame | None = None):
+    def __init__(self, models: Mapping, data: Interactions, predictions: pd.DataFrame | None = None):
         self.models, self.data = dict(models), data
-        self.people = People(data, predictions)
+        self.lookup = Lookup(data, predictions)
         self.shown: tuple[str, ...] = tuple(self.models)[:2]
-        self.found = self.people.search("")
+        self.found = self.lookup.search("")
         self.error: Exception | None = None
         self.last_seconds = 0.0
         self._past: list[Case] = []
@@ -42,7 +43,7 @@ class Workbench:
         self._ranked: dict[tuple, list[Ranked]] = {}
         user = self.found.users[0]
         self.case, self.step = self._untouched(user, self._latest(user)), "as it is"
-        self.answers = self._ask(self.case)
+        self.explanations = self._ask(self.case)
         self._desk = Desk(self)
         self.controls = self._desk.widgets
         self._desk.show()
@@ -50,27 +51,27 @@ class Workbench:
     # ------------------------------------------------------------------------------------- who is asked about what
 
     def search(self, text: str) -> Found:
-        """List users; see `People.search`."""
-        self.found = self.people.search(text)
+        """List users; see `Lookup.search`."""
+        self.found = self.lookup.search(text)
         self._desk.show()
         return self.found
 
     def pick(self, user: int | str, item: int | str | None = None) -> None:
         """Ask about a user (internal id, or text: the original one) and an item (default: the row rated last)."""
-        user_id = self.people.user(user)
+        user_id = self.lookup.user(user)
         self._known(user_id)
-        case = self._untouched(user_id, self._latest(user_id) if item is None else self.people.item(item))
-        self._go(case, f"picked user {self.people.name(user_id)}")
+        case = self._untouched(user_id, self._latest(user_id) if item is None else self.lookup.item(item))
+        self._go(case, f"picked user {self.lookup.name(user_id)}")
 
     def target(self, item: int | str) -> None:
         """Ask about another item (id or title). A history that was not edited becomes that of the item's moment."""
-        item_id, case = self.people.item(item), self.case
+        item_id, case = self.lookup.item(item), self.case
         moved = case.retargeted(item_id)
         moved.check(self._lead)
         if case.history == self._untouched(case.user_id, case.item_id).history:
             history = self._untouched(case.user_id, item_id).history
             moved = dataclasses.replace(moved, history=history)
-        self._go(moved, f"target: {self.people.titles[item_id]}")
+        self._go(moved, f"target: {self.lookup.titles[item_id]}")
 
     def retitle(self, title: str | None) -> None:
         """Ask about a title that need not exist; None asks about the item again."""
@@ -80,12 +81,12 @@ class Workbench:
 
     def drop(self, item: int | str) -> None:
         """Take a title out of the history."""
-        item_id = self.people.item(item)
+        item_id = self.lookup.item(item)
         self._go(self.case.dropped(item_id), f"dropped: {self._title(item_id)}")
 
     def add(self, item: int | str) -> None:
         """Put a title into the history: back to its place if it was dropped, else as the most recent."""
-        item_id = self.people.item(item)
+        item_id = self.lookup.item(item)
         case = self.case.added(item_id)
         if item_id in self.roll:
             back = tuple(i for i in self.roll if i in case.history)
@@ -108,7 +109,7 @@ class Workbench:
 
     def own(self, user: int | str | None) -> None:
         """Put another user's `<User_ID>` token into the prompt; None brings the own one back."""
-        owner = None if user is None else self.people.user(user)
+        owner = None if user is None else self.lookup.user(user)
         self._go(self.case.owned(owner), "own user token" if owner is None else f"token of user {user}")
 
     # ------------------------------------------------------------------------------------------------- and the rest
@@ -203,13 +204,13 @@ class Workbench:
             raise ValueError(f"user_id: user {user_id} is not in the data; known ids run from {low} to {high}")
 
     def _title(self, item_id: int) -> str:
-        return self.people.titles[item_id]
+        return self.lookup.titles[item_id]
 
     def _latest(self, user_id: int) -> int:
-        return int(self.people.rated(user_id)["item_id"].iloc[-1])
+        return int(self.lookup.rated(user_id)["item_id"].iloc[-1])
 
     def _untouched(self, user_id: int, item_id: int) -> Case:
-        return Case.of(self._lead, user_id, item_id, self.people.moment(user_id, item_id))
+        return Case.of(self._lead, user_id, item_id, self.lookup.moment(user_id, item_id))
 
     def _ask(self, case: Case) -> dict[str, Explanation]:
         """One batch a model; nothing for a case that was asked before."""
@@ -232,8 +233,8 @@ class Workbench:
         started = time.perf_counter()
         with self._desk.busy("scoring ..."):
             answers = self._ask(case)
-        self._before = self.answers if case != self.case else self._before
-        self.case, self.answers, self.step, self.error = case, answers, step, None
+        self._before = self.explanations if case != self.case else self._before
+        self.case, self.explanations, self.step, self.error = case, answers, step, None
         self._desk.show()
         self.last_seconds = time.perf_counter() - started
 
@@ -244,11 +245,11 @@ class Workbench:
 
     def _page(self) -> render.Page:
         columns = [self._column(name) for name in self.shown]
-        user, rated = self.people.name(self.case.user_id), self.people.rated(self.case.user_id)
-        return render.Page(self.case, user, self.step, columns, self.people.titles, rated, self._notes())
+        user, rated = self.lookup.name(self.case.user_id), self.lookup.rated(self.case.user_id)
+        return render.Page(self.case, user, self.step, columns, self.lookup.titles, rated, self._notes())
 
     def _column(self, name: str) -> render.Column:
-        said, before, case = self.answers[name], self._before.get(name), self.case
+        said, before, case = self.explanations[name], self._before.get(name), self.case
         known = self.data.truth is not None and case.title is None and case.owner is None
         truth = float(self.data.truth[case.user_id, case.item_id]) if known else None
         change = said.score - before.score if before else None
@@ -262,16 +263,16 @@ class Workbench:
         if case.title is not None:
             gone = " and ".join(KINDS[k].shown for k in ("item", "warm") if k in kinds)
             notes.append(f"a free title: no vector belongs to it{f', so {gone} are left out' if gone else ''}")
-        elif case.item_id not in self.people.trained_items:
+        elif case.item_id not in self.lookup.trained_items:
             notes.append("the film has no row in train: <Item_ID> was never trained")
-        if case.user_id not in self.people.trained_users:
+        if case.user_id not in self.lookup.trained_users:
             notes.append("the user has no row in train: <User_ID> was never trained")
         if off := [KINDS[k].shown for k in case.off if k in kinds]:
             notes.append(f"switched off: {', '.join(off)}")
         if case.owner is not None:
-            notes.append(f"<User_ID> is that of user {self.people.name(case.owner)} (id {case.owner})")
+            notes.append(f"<User_ID> is that of user {self.lookup.name(case.owner)} (id {case.owner})")
         if case.history != self._untouched(case.user_id, case.item_id).history:
             notes.append("the history was edited")
-        elif self.people.moment(case.user_id, case.item_id) is not None:
+        elif self.lookup.moment(case.user_id, case.item_id) is not None:
             notes.append("history as of the moment when the user rated this film; later likes are not in it")
         return notes

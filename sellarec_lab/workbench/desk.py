@@ -75,7 +75,7 @@ class Desk:
 
     @guarded
     def _target(self, change) -> None:
-        known = self.bench.people.titled(change["new"])
+        known = self.bench.lookup.titled(change["new"])
         if known is not None:
             self.bench.target(known)
         else:
@@ -101,7 +101,7 @@ class Desk:
     @guarded
     def _own(self, change) -> None:
         text = change["new"].strip()
-        people = self.bench.people
+        people = self.bench.lookup
         known = text in people.data.users["external_id"].astype(str).tolist()
         self.bench.own((text if known or not text.isdecimal() else int(text)) if text else None)
 
@@ -115,7 +115,7 @@ class Desk:
         if name in ("undo", "reset", "rank"):
             getattr(self.bench, name)()
         else:
-            user = self.bench.people.name(self.bench.case.user_id)
+            user = self.bench.lookup.name(self.bench.case.user_id)
             path = self.bench.export(Path.cwd() / files.file_name(user, self.bench.case, f".{name}"))
             self.widgets["status"].value = small(f"written: {path}")
         self._clear()
@@ -155,13 +155,13 @@ class Desk:
         bench, case, w = self.bench, self.bench.case, self.widgets
         _offer(w["users"], [(_person(bench, u), u) for u in bench.found.users], case.user_id)
         w["found"].value = small(bench.found.note)
-        rows = bench.people.rated(case.user_id).iloc[::-1]
-        rated = [(f"{bench.people.titles[r.item_id]} · {r.split} {'✔' if r.label else '✘'}", r.item_id)
+        rows = bench.lookup.rated(case.user_id).iloc[::-1]
+        rated = [(f"{bench.lookup.titles[r.item_id]} · {r.split} {'✔' if r.label else '✘'}", r.item_id)
                  for r in rows.itertuples()]  # fmt: skip
         _offer(w["rows"], [("choose ...", 0), *rated], 0 if case.title is not None else case.item_id, otherwise=0)
-        w["target"].value = case.title if case.title is not None else bench.people.titles[case.item_id]
+        w["target"].value = case.title if case.title is not None else bench.lookup.titles[case.item_id]
         w["add"].value = ""
-        w["owner"].value = "" if case.owner is None else bench.people.name(case.owner)
+        w["owner"].value = "" if case.owner is None else bench.lookup.name(case.owner)
         lead = bench.models[bench.shown[0]]
         own = lead.writer.template.pieces
         w["template"].value = template_text(own if case.template is None else case.template)
@@ -179,7 +179,7 @@ class Desk:
             tick.observe(functools.partial(self._tick, len(ticks)), names="value")
             ticks.append(tick)
         for tick, item in zip(ticks, roll):
-            tick.description, tick.value = _plain(self.bench.people.titles[item]), item in self.bench.case.history
+            tick.description, tick.value = _plain(self.bench.lookup.titles[item]), item in self.bench.case.history
         for place, tick in enumerate(ticks):
             tick.layout.display = None if place < len(roll) else "none"
         if len(ticks) != len(box.children):
@@ -195,7 +195,7 @@ def _offer(select, options: list[tuple[str, int]], value: int, otherwise: int | 
 
 def _person(bench, user_id: int) -> str:
     liked = bench.models[bench.shown[0]].profiles.liked
-    return f"{bench.people.name(user_id)} (id {user_id}) · {len(liked.get(user_id, ()))} liked"
+    return f"{bench.lookup.name(user_id)} (id {user_id}) · {len(liked.get(user_id, ()))} liked"
 
 
 def _plain(title: str) -> str:
@@ -204,7 +204,7 @@ def _plain(title: str) -> str:
 
 
 def _inputs(bench) -> dict[str, widgets.Widget]:
-    titles = tuple(dict.fromkeys(bench.people.titles[1:])) if bench.data.n_items <= _LONGEST_LIST else ()
+    titles = tuple(dict.fromkeys(bench.lookup.titles[1:])) if bench.data.n_items <= _LONGEST_LIST else ()
     lazy = {"continuous_update": False, **_WIDE}
     hint = "id, part of a title, cold, worst"
     names = list(bench.models)

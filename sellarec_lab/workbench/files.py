@@ -7,6 +7,7 @@ from typing import Any
 
 import sellarec_lab
 from sellarec_lab import runtime, views
+from sellarec_lab.data import Interactions
 from sellarec_lab.workbench import case as cases
 from sellarec_lab.workbench.case import Case
 
@@ -36,7 +37,7 @@ def _record(bench) -> dict[str, Any]:
     models = {
         name: {"score": answer.score, "probability": answer.probability, "prompt": answer.prompt.text}
         | {"recipe": dataclasses.asdict(bench.models[name].recipe)}
-        for name, answer in bench.answers.items()
+        for name, answer in bench.explanations.items()
     }
     data = {"name": bench.data.name, "fingerprint": bench.data.fingerprint}
     versions = {"sellarec_lab": sellarec_lab.__version__, "commit": runtime.commit(), **runtime.versions()}
@@ -44,7 +45,7 @@ def _record(bench) -> dict[str, Any]:
     return dict(zip(FIELDS, parts, strict=True))
 
 
-def read(path: str | Path, data) -> tuple[Case, list[str]]:
+def read(path: str | Path, data: Interactions) -> tuple[Case, list[str]]:
     """The case in a json file, and the names of the models that were shown.
 
     Raises:

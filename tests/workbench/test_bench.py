@@ -14,12 +14,12 @@ def test_the_bench_opens_on_a_test_row_as_the_model_was_asked(bench, model, toy)
     assert bench.case.item_id == row["item_id"]
     assert bench.case.prompt(model) == model.prompt(int(row["user_id"]), int(row["item_id"]), list(row["history"]))
     expected = model.predict(toy.test.loc[[row.name]])["score"].iloc[0]
-    assert bench.answers["sella"].score == pytest.approx(expected, abs=1e-5)
-    assert set(bench.answers) == {"sella", "text"}
+    assert bench.explanations["sella"].score == pytest.approx(expected, abs=1e-5)
+    assert set(bench.explanations) == {"sella", "text"}
 
 
 def test_every_edit_is_undone_exactly(bench):
-    first, said = bench.case, bench.answers["sella"].score
+    first, said = bench.case, bench.explanations["sella"].score
     bench.drop(first.history[0])
     bench.retitle("Never Made")
     bench.switch_off("user")
@@ -29,7 +29,7 @@ def test_every_edit_is_undone_exactly(bench):
     bench.target("film number 3")
     for _ in range(7):
         bench.undo()
-    assert bench.case == first and bench.answers["sella"].score == said
+    assert bench.case == first and bench.explanations["sella"].score == said
     with pytest.raises(ValueError, match="nothing to undo"):
         bench.undo()
     bench.drop(first.history[0])
@@ -47,7 +47,7 @@ def test_a_dropped_title_comes_back_to_its_place(bench):
 
 
 def test_an_unedited_history_moves_with_the_target(bench, toy):
-    rated = bench.people.rated(bench.case.user_id)
+    rated = bench.lookup.rated(bench.case.user_id)
     early = rated.iloc[6]
     bench.target(int(early["item_id"]))
     assert bench.case.history == tuple(early["history"])[-4:]
@@ -70,10 +70,10 @@ def test_what_fails_by_code_raises_and_changes_nothing(bench):
 
 
 def test_searching(bench, model, toy):
-    assert bench.search("u7").users == (bench.people.user("u7"),)
+    assert bench.search("u7").users == (bench.lookup.user("u7"),)
     assert bench.search("7").users == (7,)
-    rows = bench.people.rows
-    fans = rows[(rows["item_id"] == bench.people.item("Film number 3")) & (rows["label"] == 1)]["user_id"]
+    rows = bench.lookup.rows
+    fans = rows[(rows["item_id"] == bench.lookup.item("Film number 3")) & (rows["label"] == 1)]["user_id"]
     assert bench.search("number 3").users == tuple(sorted(fans))
     assert bench.search("").users == tuple(sorted(toy.test["user_id"].unique()))
     with pytest.raises(ValueError, match="predictions="):
@@ -116,11 +116,11 @@ def test_controls_drive_the_bench(bench, toy):
     c["user"].value = False
     assert bench.case.off == ("user",)
     c["owner"].value = "u3"
-    assert bench.case.owner == bench.people.user("u3")
+    assert bench.case.owner == bench.lookup.user("u3")
     c["target"].value = "A film of my own"
     assert bench.case.title == "A film of my own"
     c["target"].value = "film number 2"
-    assert bench.case.item_id == bench.people.item("Film number 2") and bench.case.title is None
+    assert bench.case.item_id == bench.lookup.item("Film number 2") and bench.case.title is None
     c["template"].value = "Offer: {title}\n{item}?"
     assert bench.case.template == ("Offer: {title}", "{item}?")
     c["reset"].click()
@@ -157,7 +157,7 @@ def test_what_fails_in_a_callback_is_shown_and_the_last_good_case_stays(bench):
         ("template", "Offer: {titel}", "unknown field {titel}"), ("owner", "nobody", "no user has the id"),
         ("search", "worst", "predictions="), ("add", "film", "titles hold"), ("add", first.item_id, "is the target"),
     ):  # fmt: skip
-        c[control].value = wrong if isinstance(wrong, str) else bench.people.titles[wrong]
+        c[control].value = wrong if isinstance(wrong, str) else bench.lookup.titles[wrong]
         assert "ValueError" in c["error"].value and said in c["error"].value and "border:2px solid" in c["error"].value
         assert bench.case == first and isinstance(bench.error, ValueError)
     assert c["template"].value == workbench.template_text(prompts.TEMPLATES["tiny"].pieces) and c["owner"].value == ""

@@ -14,8 +14,8 @@ def test_the_page_holds_the_prompt_token_by_token_and_nothing_that_runs(bench):
     bench.retitle("<script>alert('x')</script> & {title}")
     page = bench.to_html()
     assert "<script" not in page and "http" not in page and "&lt;script&gt;" in page.replace("</span>", "")
-    assert boxes(bench.answers["sella"], ids=False) in page
-    assert boxes(bench.answers["text"], ids=False) in page
+    assert boxes(bench.explanations["sella"], ids=False) in page
+    assert boxes(bench.explanations["text"], ids=False) in page
     assert "no vector belongs to it" in page and prompts.KINDS["user"].colour in page
     assert bench.snapshot()._repr_html_() == page
 
@@ -60,7 +60,7 @@ def test_a_case_is_exported_and_opened_again(bench, model, text, toy, tmp_path):
     assert record["models"]["sella"]["recipe"]["title"] == "SeLLa-Rec" and record["versions"]["torch"]
     again = workbench.open_case(tmp_path / "deep" / "case.json", {"sella": model, "text": text}, toy)
     assert again.case == bench.case and again.shown == ("text", "sella")
-    assert again.answers["sella"].score == pytest.approx(bench.answers["sella"].score, abs=1e-6)
+    assert again.explanations["sella"].score == pytest.approx(bench.explanations["sella"].score, abs=1e-6)
     assert not list(tmp_path.rglob("*.part"))
 
 
@@ -68,7 +68,7 @@ def test_export_buttons_write_here_and_say_where(bench, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for name in ("html", "json"):
         bench.controls[name].click()
-        written = tmp_path / f"case_user-{bench.people.name(bench.case.user_id)}_item-{bench.case.item_id}.{name}"
+        written = tmp_path / f"case_user-{bench.lookup.name(bench.case.user_id)}_item-{bench.case.item_id}.{name}"
         assert written.is_file() and written.name in bench.controls["status"].value
 
 

@@ -35,12 +35,12 @@ VOCABULARY = [f" word{i}" for i in range(20)]
 
 
 def draw(toy, made: Snapshots, **changes):
-    return views.alignment_walk(made, toy, WORDS, VOCABULARY, **({"method": "pca", "cache": None} | changes))
+    return views.alignment_over_time(made, toy, WORDS, VOCABULARY, **({"method": "pca", "cache": None} | changes))
 
 
 def test_scores_of_every_moment_leave_cold_items_out(toy):
     made = snapshots(toy)
-    table = views.walk_scores(made)
+    table = views.scores_over_time(made)
     assert table.index.unique("step").tolist() == [0, 10, 20]
     for s, step in enumerate((0, 10, 20)):
         alone = views.alignment_scores(made.items[s, 1:].numpy(), made.semantics[s, 1:].numpy())
@@ -48,7 +48,7 @@ def test_scores_of_every_moment_leave_cold_items_out(toy):
     matched = table["value"].xs("matched cosine", level="score").tolist()
     assert matched[0] < matched[1] < matched[2] == pytest.approx(1)
     with pytest.raises(ValueError, match="11 of 16 items are warm"):
-        views.walk_scores(made._replace(warm_items=torch.arange(16) < 11))
+        views.scores_over_time(made._replace(warm_items=torch.arange(16) < 11))
 
 
 def test_one_map_holds_all_moments(toy):
@@ -78,7 +78,7 @@ def test_one_map_holds_all_moments(toy):
 
 def test_the_numbers_stand_beside_the_map(toy):
     made = snapshots(toy)
-    figure, table = draw(toy, made), views.walk_scores(made)
+    figure, table = draw(toy, made), views.scores_over_time(made)
     for name in table.index.unique("score"):
         lines = [t for t in figure.data if t.name == name]
         for line, column in zip(lines, ("value", "shuffled control"), strict=True):
@@ -155,9 +155,9 @@ def test_large_catalogues_are_drawn_in_part(toy):
 def test_the_walk_refuses_what_does_not_fit(toy):
     made = snapshots(toy)
     with pytest.raises(ValueError, match=r"'items' has shape \(16, 6\), 'words' has shape \(20, 5\)"):
-        views.alignment_walk(made, toy, WORDS[:, :5], VOCABULARY, method="pca", cache=None)
+        views.alignment_over_time(made, toy, WORDS[:, :5], VOCABULARY, method="pca", cache=None)
     with pytest.raises(ValueError, match=r"vocabulary has shape \(3,\), words have shape \(20, 6\)"):
-        views.alignment_walk(made, toy, WORDS, VOCABULARY[:3], method="pca", cache=None)
+        views.alignment_over_time(made, toy, WORDS, VOCABULARY[:3], method="pca", cache=None)
 
 
 def test_the_walk_keeps_its_coordinates(toy, tmp_path, monkeypatch):

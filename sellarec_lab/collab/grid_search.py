@@ -9,6 +9,7 @@ import pandas as pd
 
 from sellarec_lab.collab.trainer import AnyConfig, train
 from sellarec_lab.config import replace
+from sellarec_lab.data import Interactions
 
 Setting = dict[str, Any]
 
@@ -27,7 +28,7 @@ GRIDS: dict[str, list[Setting]] = {  # changes of fields; eight a model, so that
 }
 
 
-def search(config: AnyConfig, data, grid: Sequence[Setting], seed: int = 0) -> pd.DataFrame:
+def grid_search(config: AnyConfig, data: Interactions, grid: Sequence[Setting], seed: int = 0) -> pd.DataFrame:
     """Train once for each setting and judge on ``data.valid``.
 
     Args:

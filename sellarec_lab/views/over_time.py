@@ -37,7 +37,7 @@ class _Drawn(NamedTuple):
     item_ids: np.ndarray
 
 
-def walk_scores(walk: Snapshots) -> pd.DataFrame:
+def scores_over_time(walk: Snapshots) -> pd.DataFrame:
     """`alignment_scores` of item tokens against item semantics at every moment: indexed by step and score, with
     ``value`` and ``shuffled control``. Items that train never held have no vector of their own and are left out.
 
@@ -52,7 +52,7 @@ def walk_scores(walk: Snapshots) -> pd.DataFrame:
     return pd.concat(tables, names=["step"])
 
 
-def alignment_walk(
+def alignment_over_time(
     walk: Snapshots, data: Interactions, words: ArrayLike, vocabulary: Sequence[str], most: int = 150,
     method: str = "umap", seed: int = 0, cache: Path | None = CACHE,
 ) -> go.Figure:  # fmt: skip
@@ -86,7 +86,7 @@ def alignment_walk(
     figure = make_subplots(1, 2, column_widths=[0.66, 0.34], horizontal_spacing=0.09)
     for trace in _traces(still, [p[-1] for p in places[1:]], [t[-1] for t in texts]):
         figure.add_trace(trace, row=1, col=1)
-    now = _add_scores(figure, walk_scores(walk), drawn.steps)
+    now = _add_scores(figure, scores_over_time(walk), drawn.steps)
     _add_slider(figure, drawn.steps, places[1:], texts, now)
     _add_menu(figure, attributes.colourings(data, drawn.user_ids, drawn.item_ids, _KINDS))
     return _finish(figure, made, method)

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from sellarec_lab import metrics
+from sellarec_lab.data import Interactions
 
 MOST = 200  # a list longer than this is no help
 _HELP = "search a user's id, a part of a film's title, 'cold' or 'worst'"
@@ -18,7 +19,7 @@ class Found(NamedTuple):
     note: str
 
 
-class People:
+class Lookup:
     """The users, films and rows of a data set.
 
     Args:
@@ -26,7 +27,7 @@ class People:
         predictions: scored rows ``user_id, item_id, label, score``, for the search "worst"; or None.
     """
 
-    def __init__(self, data, predictions: pd.DataFrame | None = None):
+    def __init__(self, data: Interactions, predictions: pd.DataFrame | None = None):
         self.data, self.predictions = data, predictions
         frames = [data.split(name).assign(split=name) for name in ("train", "valid", "test")]
         self.rows = pd.concat(frames).sort_index()
