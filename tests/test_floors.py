@@ -1,6 +1,8 @@
 """The staircase holds: import-linter catches an import that climbs, in a copy of the package."""
 
+import importlib
 import os
+import pkgutil
 import re
 import shutil
 import subprocess
@@ -86,3 +88,9 @@ def test_the_version_is_the_same_wherever_it_is_written():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert sellarec_lab.__version__ == project["version"]
     assert f"\nversion: {project['version']}\n" in (ROOT / "CITATION.cff").read_text()
+
+
+@pytest.mark.parametrize("room", sorted(p.name for p in pkgutil.iter_modules(sellarec_lab.__path__) if p.ispkg))
+def test_a_room_holds_what_its_face_promises(room):
+    module = importlib.import_module(f"sellarec_lab.{room}")
+    assert [name for name in getattr(module, "__all__", []) if not hasattr(module, name)] == []

@@ -18,6 +18,6 @@ from sellarec_lab.collab.vectors import FixedVectors, Vectors, from_vectors
 __all__ = [
     "DIN", "GRIDS", "MODELS", "BinaryCodes", "Bits", "Counts", "FixedVectors", "Kind", "LightGCN",
     "MatrixFactorisation", "Pointwise", "SASRec", "Vectors", "binarised", "from_vectors", "grid_search",
-    "item_mean_scores", "mean_scores", "new", "padded_histories", "popularity_scores", "ranking_quality",
-    "rating_batches", "stage", "train", "user_mean_scores",
+    "item_mean_scores", "mean_scores", "new", "padded_histories", "popularity_scores", "rating_batches", "stage",
+    "train", "user_mean_scores",
 ]  # fmt: skip

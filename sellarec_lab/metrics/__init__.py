@@ -28,6 +28,6 @@ from sellarec_lab.metrics.uncertainty import Interval, Paired, detectable, inter
 __all__ = [
     "Calibration", "Interval", "Paired", "auc", "calibrate", "detectable", "expected_calibration_error",
     "gap_closed", "interval", "linear_cka", "log_loss", "matched_cosine", "mean_average_precision", "ndcg",
-    "neighbour_overlap", "paired", "per_query", "probabilities", "quality", "rank_targets", "replay",
-    "retrieval_at", "scorable_users", "shuffled", "uauc", "user_auc", "user_map", "user_ndcg", "value",
+    "neighbour_overlap", "paired", "per_query", "probabilities", "quality", "rank_targets", "retrieval_at",
+    "scorable_users", "shuffled", "uauc", "user_auc", "user_map", "user_ndcg", "value",
 ]  # fmt: skip

@@ -11,7 +11,7 @@ import torch
 
 from sellarec_lab import views
 from sellarec_lab.alignment import Snapshots
-from sellarec_lab.views import attributes, maps, walk
+from sellarec_lab.views import attributes, maps, over_time
 
 
 def snapshots(toy, moments: int = 3, width: int = 6, still: bool = False) -> Snapshots:
@@ -89,7 +89,7 @@ def test_the_numbers_stand_beside_the_map(toy):
 
 def test_a_semantic_table_that_stands_still_enters_the_fit_once(toy, monkeypatch):
     asked = []
-    monkeypatch.setattr(walk, "coordinates", lambda points, *rest: asked.append(len(points)) or maps.pca(points))
+    monkeypatch.setattr(over_time, "coordinates", lambda points, *rest: asked.append(len(points)) or maps.pca(points))
     draw(toy, snapshots(toy))
     figure = draw(toy, snapshots(toy, still=True))
     assert asked == [20 + 3 * (24 + 16 + 16), 20 + 3 * (24 + 16) + 16]
