@@ -70,15 +70,21 @@ class Encoder:
     def __init__(self, tokenizer, template: str):
         self.tokenizer, self.template = tokenizer, template
         self.pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
+        self._frames: dict[str, tuple[str, str]] = {}
         declared = {*tokenizer.all_special_tokens, *tokenizer.get_added_vocab()}
         self._specials = sorted(declared, key=len, reverse=True)
 
     def _frame(self, prompt: Prompt) -> tuple[str, str]:
-        """What stands before and after the user's turn."""
+        """What stands before and after the user's turn; rendered once for a system text."""
+        if prompt.system not in self._frames:
+            self._frames[prompt.system] = self._rendered(prompt.system)
+        return self._frames[prompt.system]
+
+    def _rendered(self, system: str) -> tuple[str, str]:
         if self.template == "plain":
             start = self.tokenizer.bos_token or ""
-            return start + (f"{prompt.system}\n" if prompt.system else ""), ""
-        messages = [{"role": "system", "content": prompt.system}] if prompt.system else []
+            return start + (f"{system}\n" if system else ""), ""
+        messages = [{"role": "system", "content": system}] if system else []
         messages.append({"role": "user", "content": _MARK})
         text = self.tokenizer.apply_chat_template(
             messages, tokenize=False, add_generation_prompt=True, enable_thinking=False

@@ -10,7 +10,7 @@ from sellarec_lab.llm.encode import Batch, Encoded, Encoder
 from sellarec_lab.prompts import Prompt
 from sellarec_lab.training import Batches
 
-_KEPT = 8192  # as many prompts are encoded once and kept; of more, only the lengths
+_KEPT = 32_768  # as many prompts are encoded once and kept (some 30 MB); of more, only the lengths
 
 
 class EncodedRows:

@@ -78,7 +78,7 @@ def test_searching(bench, model, toy):
     assert bench.search("").users == tuple(sorted(toy.test["user_id"].unique()))
     with pytest.raises(ValueError, match="predictions="):
         bench.search("worst")
-    worst = workbench.open(model, toy, predictions=toy.test.iloc[:0].assign(score=0.0)).people
+    worst = workbench.open(model, toy, predictions=toy.test.iloc[:0].assign(score=0.0)).lookup
     with pytest.raises(ValueError, match="nobody found"):
         worst.search("worst")
     frame = toy.train.assign(score=np.where(toy.train["user_id"] == 9, 1.0, 2.0) * toy.train["label"])
