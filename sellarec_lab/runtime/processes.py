@@ -3,6 +3,7 @@
 Without a launcher there is one process, and everything here costs nothing.
 """
 
+import atexit
 import functools
 import os
 from typing import TypeVar
@@ -19,7 +20,9 @@ def _state() -> PartialState | None:
     """None for a process of its own; else the group that the launcher made."""
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         return None
-    return PartialState(cpu=not torch.cuda.is_available())
+    state = PartialState(cpu=not torch.cuda.is_available())
+    atexit.register(state.destroy_process_group)  # a thread of gloo that still runs at the end would abort Python
+    return state
 
 
 def is_main() -> bool:

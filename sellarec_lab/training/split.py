@@ -1,6 +1,5 @@
 """The rows of a step, split over processes and micro-batches, and what they give put together again."""
 
-import atexit
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -46,8 +45,6 @@ class Group:
         state = PartialState(cpu=runtime.device().value == "cpu")
         self.device, self.count, self.index = state.device, state.num_processes, state.process_index
         self.micro_batch, self.whole = micro_batch, whole
-        if self.count > 1:  # a thread of gloo that still runs when the interpreter ends would abort it
-            atexit.register(state.destroy_process_group)
 
     def pieces(self, rows: np.ndarray) -> list[Piece]:
         """This process's part of a step's rows, in micro-batches: as many in every process, since a backbone that is
