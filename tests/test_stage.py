@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from sellarec_lab import runtime, sella
+from sellarec_lab import prompts, runtime, sella
 from sellarec_lab.runtime import Stage
 
 ROOT = Path(__file__).parents[1]
@@ -175,6 +175,20 @@ def test_the_pipeline_tells_what_each_recipe_rests_on(toy_cfg, toy):
     assert rests["sella"] == ["tuning", "semantics", "alignment", "injection", "recommender"]
     assert rests["binllm"] == ["tuning", "codes", "injection", "recommender"]
     assert rests["soft-prompt"] == ["injection", "recommender"]
+
+
+def test_a_changed_template_or_token_of_ones_own_makes_new_stages(toy_cfg, toy, monkeypatch):
+    def keys():
+        return {name: stage.key for name, stage in sella.Pipeline(toy_cfg, toy).stages().items()}
+
+    before, template = keys(), prompts.TEMPLATES["tiny"]
+    monkeypatch.setitem(prompts.TEMPLATES, "tiny", dataclasses.replace(template, joiner="; "))
+    assert not set(keys().values()) & set(before.values())
+    monkeypatch.setitem(prompts.TEMPLATES, "tiny", template)
+    other = prompts.KINDS["item"]._replace(slots=lambda row: (prompts.Slot("item", row.user_id),))
+    monkeypatch.setitem(prompts.KINDS, "item", other)
+    changed = {name for name, key in keys().items() if key != before[name]}
+    assert changed == {"injection", "recommender"}
 
 
 def test_changed_weights_of_a_backbone_make_new_stages(toy_cfg, toy, lm_folder, tmp_path):

@@ -1,7 +1,4 @@
-"""SeLLa-Rec from top to bottom (arXiv 2504.10107): task tuning, distillation, alignment, injection, as stages.
-
-Its relatives leave some of them out.
-"""
+"""SeLLa-Rec from top to bottom (arXiv 2504.10107), as stages; its relatives leave some of them out."""
 
 import functools
 from dataclasses import dataclass
@@ -13,7 +10,7 @@ from sellarec_lab import alignment, collab, config, llm, runtime, semantics
 from sellarec_lab.collab import Vectors
 from sellarec_lab.config import Preset
 from sellarec_lab.data import Interactions
-from sellarec_lab.prompts import Writer
+from sellarec_lab.prompts import TEMPLATES, Writer
 from sellarec_lab.runtime import Stage
 from sellarec_lab.sella.injection import check_own, inject, recommender
 from sellarec_lab.sella.learning import learn_answers
@@ -46,6 +43,7 @@ class Pipeline:
     def _stage(self, name: str, parts: tuple[str, ...], make, read, *upstream: Stage, code=(), **inputs) -> Stage:
         """``parts`` are the preset's fields that decide the result."""
         settings = {part: config.as_dict(getattr(self.cfg, part)) for part in parts}
+        settings |= {"template": config.as_dict(TEMPLATES[self.cfg.prompt.template])} if "prompt" in parts else {}
         return runtime.stage(self.cfg, self.data, name, settings | inputs, make, read, *upstream, code=code)
 
     # ---- stage 1

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from sellarec_lab import config
+from sellarec_lab import config, runtime
 from sellarec_lab.config import Preset
 from sellarec_lab.projector import FILLERS
 from sellarec_lab.prompts import KINDS
@@ -65,8 +65,11 @@ class Recipe:
         return any(FILLERS[kind].map for kind in self.slots)
 
     def machine(self) -> dict[str, Any]:
-        """What decides its weights beside the preset: not how it is called, nor what ``changes`` did to the preset."""
-        return {k: v for k, v in config.as_dict(self).items() if k not in ("title", "source", "group", "changes")}
+        """What decides its weights beside the preset: not how it is called, nor what ``changes`` did to the preset;
+        but how each of its tokens is filled."""
+        told = {k: v for k, v in config.as_dict(self).items() if k not in ("title", "source", "group", "changes")}
+        kinds = {kind: [*FILLERS[kind], runtime.function_digest(KINDS[kind].slots)] for kind in self.slots}
+        return told | {"kinds": kinds}
 
 
 def _problems(recipe: Recipe) -> Iterator[str]:
