@@ -127,6 +127,20 @@ def test_projectors_of_the_first_format_still_load(projector, tmp_path, kinds):
     assert torch.allclose(again("warm", ids), 3 * projector("warm", ids))
 
 
+def test_padding_weighs_nothing_in_a_mean_whatever_its_row_holds(projector):
+    parts = {"semantics": projector.semantics, "taste": torch.nn.Linear(10, 10)}
+    pooled = Projector(parts, {"taste": FILLERS["taste"]})
+    assert projector.semantics.weight[0].abs().sum() > 0  # as training leaves it
+    alone = pooled("taste", torch.tensor([1]), torch.tensor([[3, 5]]))
+    assert torch.allclose(alone, pooled("taste", torch.tensor([1]), torch.tensor([[3, 5, 0, 0, 0]])), atol=1e-6)
+
+
+def test_a_cut_file_is_named(tmp_path):
+    (tmp_path / "cut.safetensors").write_bytes(b"\x10garbage")
+    with pytest.raises(ValueError, match=r"cut.safetensors: expected a whole safetensors file"):
+        load(tmp_path / "cut.safetensors")
+
+
 def test_a_file_that_holds_no_projector_is_refused_by_name(tmp_path):
     runtime.save_tensors(tmp_path / "x.safetensors", {"other": torch.ones(2)})
     with pytest.raises(ValueError, match=r"x.safetensors: no projector \(it holds other\)"):

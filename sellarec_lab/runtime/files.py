@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from sellarec_lab.runtime.processes import is_main
@@ -36,8 +36,18 @@ def save_tensors(path: Path, tensors: dict[str, torch.Tensor], note: dict[str, A
 
 
 def load_tensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
-    """Read what `save_tensors` wrote: the tensors (on the CPU) and the note."""
-    with safe_open(path, framework="pt") as file:
+    """Read what `save_tensors` wrote: the tensors (on the CPU) and the note.
+
+    Raises:
+        ValueError: the file is cut or no safetensors file; names it.
+    """
+    try:
+        opened = safe_open(path, framework="pt")
+    except SafetensorError as error:
+        raise ValueError(
+            f"{path}: expected a whole safetensors file ({error}); remove it, and make it again"
+        ) from error
+    with opened as file:
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
         note = json.loads((file.metadata() or {}).get("note", "{}"))
     return tensors, note
