@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from sellarec_lab import prompts, runtime, sella
+from sellarec_lab import config, prompts, runtime, sella
 from sellarec_lab.runtime import Stage
 
 ROOT = Path(__file__).parents[1]
@@ -155,6 +155,23 @@ def test_a_function_of_ones_own_is_part_of_the_key(tmp_path):
     same.__name__ = "one"
     assert stage(one).key != stage(two).key
     assert runtime.function_digest(one) == runtime.function_digest(one)
+
+
+def test_keys_are_the_same_in_another_process():
+    """A function without source of its own, with another inside it, once had its place in memory in the key."""
+    script = (
+        "from sellarec_lab import prompts, runtime; "
+        "print([runtime.function_digest(kind.slots) for kind in prompts.KINDS.values()])"
+    )
+    here = [runtime.function_digest(kind.slots) for kind in prompts.KINDS.values()]
+    told = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert told.stdout.strip() == str(here)
+
+
+def test_an_untuned_recipe_rests_on_the_pre_training_of_its_backbone(toy):
+    cfg = config.preset("ml-1m-cpu")
+    line = [stage.name for stage in sella.Pipeline(cfg, toy, sella.recipe("zero-shot")).recommender.line]
+    assert line == ["backbone", "recommender"]
 
 
 def test_one_place_claims_makes_and_finishes():

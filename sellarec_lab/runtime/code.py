@@ -13,6 +13,7 @@ import sys
 import textwrap
 from collections.abc import Callable
 from pathlib import Path
+from types import CodeType
 
 PACKAGE = __name__.partition(".")[0]
 _ROOT = Path(__file__).parents[2]
@@ -41,8 +42,13 @@ def function_digest(function: Callable) -> str:
     try:
         return _short(ast.dump(_plain(textwrap.dedent(inspect.getsource(function)))))
     except (OSError, TypeError, SyntaxError):
-        code = function.__code__
-        return _short(repr((code.co_code, code.co_names, code.co_consts)))
+        return _short(repr(_instructions(function.__code__)))
+
+
+def _instructions(code: CodeType) -> tuple:
+    """What a function does, functions inside it included; a code object's own text holds its place in memory."""
+    constants = tuple(_instructions(c) if isinstance(c, CodeType) else c for c in code.co_consts)
+    return code.co_code, code.co_names, constants
 
 
 def _short(text: str) -> str:

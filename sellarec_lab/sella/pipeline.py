@@ -126,7 +126,7 @@ class Pipeline:
 
     def _below(self) -> list[Stage]:
         """The stages that stage 3 rests on, in order."""
-        found = [self.tuning] if self.recipe.tuned else []
+        found = [self.tuning] if self.recipe.tuned else [*llm.pretraining(self.cfg, self.data)]
         if self.recipe.collaborative:
             found += [self.semantics] if self.own else [self.semantics, self.tables]
         return found + ([self.codes] if self.recipe.codes else [])
