@@ -104,31 +104,23 @@ def _splits(interactions: pd.DataFrame, seconds: np.ndarray, split: str | Sequen
     parts = _named_splits(interactions, split) if isinstance(split, str) else _timed_splits(seconds, split)
     for part in SPLITS:
         if not (parts == part).any():
-            raise problem(
-                "table interactions, split",
-                expected=f"at least one {part} row",
-                found="none",
-                do="Give a column 'split' or other shares (rows of one second stay together).",
-            )
+            do = "Give a column 'split' or other shares (rows of one second stay together)."
+            raise problem("table interactions, split", f"at least one {part} row", "none", do)
     return parts
 
 
 def _named_splits(interactions: pd.DataFrame, column: str) -> np.ndarray:
     if column not in interactions.columns:
-        raise problem(
-            "table interactions",
-            expected=f"the split column {column!r}",
-            found=list(interactions.columns),
-            do="Add it, or pass three shares.",
-        )
+        do = "Add it, or pass three shares."
+        raise problem("table interactions", f"the split column {column!r}", list(interactions.columns), do)
     parts = interactions[column]
     bad = ~parts.isin(SPLITS).to_numpy()
     if bad.any():
         raise problem(
             f"table interactions, row {interactions.index[bad][0]}, column {column!r}",
-            expected="train, valid or test",
-            found=repr(parts[bad].iloc[0]),
-            do="Rename the split.",
+            "train, valid or test",
+            repr(parts[bad].iloc[0]),
+            "Rename the split.",
         )
     return parts.to_numpy(dtype=object)
 
@@ -136,9 +128,7 @@ def _named_splits(interactions: pd.DataFrame, column: str) -> np.ndarray:
 def _timed_splits(seconds: np.ndarray, shares: Sequence[float]) -> np.ndarray:
     """Cut at two moments; rows of one moment stay together, so no row is trained on after a test row."""
     if len(shares) != 3 or min(shares) <= 0 or abs(sum(shares) - 1) > 1e-6:
-        raise problem(
-            "split", expected="three positive shares that add up to 1", found=tuple(shares), do="Change them."
-        )
+        raise problem("split", "three positive shares that add up to 1", tuple(shares), "Change them.")
     ordered = np.sort(seconds)
     ends = np.rint(np.cumsum(shares)[:2] * len(ordered)).astype(int)
     valid_from, test_from = ordered[np.minimum(ends, len(ordered) - 1)]

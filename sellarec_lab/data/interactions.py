@@ -121,50 +121,35 @@ def _summary(frame: pd.DataFrame) -> dict[str, str]:
 
 def _check_frame(part: str, frame: pd.DataFrame, n_users: int, n_items: int) -> None:
     if tuple(frame.columns) != FRAME_COLUMNS:
-        raise problem(
-            f"table {part}",
-            expected=f"the columns {list(FRAME_COLUMNS)}",
-            found=list(frame.columns),
-            do="Build the tables with from_frames.",
-        )
+        do = "Build the tables with from_frames."
+        raise problem(f"table {part}", f"the columns {list(FRAME_COLUMNS)}", list(frame.columns), do)
     for column, dtype in _DTYPES.items():
         if frame[column].dtype != dtype:
             raise problem(
-                f"table {part}, column {column!r}",
-                expected=dtype,
-                found=frame[column].dtype,
-                do=f"Convert it with .astype({dtype!r}).",
+                f"table {part}, column {column!r}", dtype, frame[column].dtype, f"Convert it with .astype({dtype!r})."
             )
     for column, largest in (("user_id", n_users), ("item_id", n_items)):
         outside = ~frame[column].between(0, largest).to_numpy()
         if outside.any():
             raise problem(
                 f"table {part}, row {frame.index[outside][0]}, column {column!r}",
-                expected=f"an id from 1 to {largest}",
-                found=frame[column].to_numpy()[outside][0],
-                do="List every id in the users and items tables.",
+                f"an id from 1 to {largest}",
+                frame[column].to_numpy()[outside][0],
+                "List every id in the users and items tables.",
             )
 
 
 def _check_entities(table: str, frame: pd.DataFrame, column: str) -> None:
     if not np.array_equal(frame.index.to_numpy(), np.arange(1, len(frame) + 1)):
-        raise problem(
-            f"table {table}, index",
-            expected=f"the ids 1 to {len(frame)} without gaps",
-            found=list(frame.index[:5]),
-            do="Number the rows from 1; 0 is padding and has no row.",
-        )
+        do = "Number the rows from 1; 0 is padding and has no row."
+        raise problem(f"table {table}, index", f"the ids 1 to {len(frame)} without gaps", list(frame.index[:5]), do)
     if column not in frame.columns:
-        raise problem(f"table {table}", expected=f"a column {column!r}", found=list(frame.columns), do="Add it.")
+        raise problem(f"table {table}", f"a column {column!r}", list(frame.columns), "Add it.")
 
 
 def _check_truth(truth: np.ndarray, shape: tuple[int, int]) -> None:
     if truth.shape != shape or truth.dtype != np.float32:
-        raise problem(
-            "truth",
-            expected=f"float32 {list(shape)}, padding included",
-            found=f"{truth.dtype} {list(truth.shape)}",
-            do="Rebuild the world that this table belongs to.",
-        )
+        do = "Rebuild the world that this table belongs to."
+        raise problem("truth", f"float32 {list(shape)}, padding included", f"{truth.dtype} {list(truth.shape)}", do)
     if not (np.isfinite(truth).all() and truth.min() >= 0 and truth.max() <= 1):
         raise DataError("truth: expected probabilities from 0 to 1, found values outside. Rebuild the world.")
