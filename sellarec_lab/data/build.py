@@ -4,6 +4,7 @@ One path for every data set: MovieLens and the embedded world go through `from_f
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -58,15 +59,23 @@ def from_frames(
         }
     )
     table["split"] = _splits(interactions, table["timestamp"].to_numpy(), split)
+    entities = {"items": numbered(items, "item_id"), "users": numbered(users, "user_id")}
+    return Interactions(name=name, **frames(table), **entities, truth=truth)
+
+
+def frames(table: pd.DataFrame) -> dict[str, Any]:
+    """Train, valid and test as `Interactions` wants them, by name: sorted, with histories and warmth.
+
+    Args:
+        table: `user_id`, `item_id`, `label`, `timestamp` (all int64) and `split`; rows of one user and one
+            timestamp keep the order given.
+    """
     # lexsort is documented as stable; sort_values over two columns is not.
     order = np.lexsort((table["timestamp"], table["user_id"]))
     table = table.iloc[order].reset_index(drop=True)
     table["history"] = pd.Series(histories(table), dtype=object)
     table["is_warm"] = seen_often(table[table["split"] == "train"], table, at_least=1)
-    frames = {part: table.loc[table["split"] == part, list(FRAME_COLUMNS)] for part in SPLITS}
-    return Interactions(
-        name=name, **frames, items=_entities(items, "item_id"), users=_entities(users, "user_id"), truth=truth
-    )
+    return {part: table.loc[table["split"] == part, list(FRAME_COLUMNS)] for part in SPLITS}
 
 
 def histories(table: pd.DataFrame) -> list[tuple[int, ...]]:
@@ -135,7 +144,7 @@ def _timed_splits(seconds: np.ndarray, shares: Sequence[float]) -> np.ndarray:
     return np.select([seconds < valid_from, seconds < test_from], ["train", "valid"], "test").astype(object)
 
 
-def _entities(table: pd.DataFrame, key: str) -> pd.DataFrame:
+def numbered(table: pd.DataFrame, key: str) -> pd.DataFrame:
     """The table with its own ids as `external_id` and the row numbers from 1 as index."""
     ids = pd.RangeIndex(1, len(table) + 1, name=key)
     entities = table.rename(columns={key: "external_id"}).set_axis(ids, axis=0)

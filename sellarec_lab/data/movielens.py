@@ -6,8 +6,6 @@ tables come out exactly, provided that ties are ordered as the publisher's were:
 """
 
 import io
-import zipfile
-import zlib
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,6 +15,7 @@ import pooch
 
 from sellarec_lab.data.build import from_frames
 from sellarec_lab.data.errors import DataError, problem
+from sellarec_lab.data.files import opened_zip
 from sellarec_lab.data.interactions import Interactions
 
 URL = "https://files.grouplens.org/datasets/movielens/ml-1m.zip"
@@ -131,17 +130,12 @@ def _read_file(path: Path) -> bytes:
 
 
 def _read_zip(path: Path) -> dict[str, bytes]:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            names = {Path(name).name: name for name in archive.namelist()}
-            missing = [name for name in MEMBERS if name not in names]
-            if missing:
-                raise problem(str(path), f"the member {missing[0]}", sorted(names), _AGAIN)
-            return {name: archive.read(names[name]) for name in MEMBERS}
-    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
-        raise problem(
-            str(path), "a whole zip file", f"a truncated or damaged one ({error})", f"Download {URL} again."
-        ) from error
+    with opened_zip(path, f"Download {URL} again.") as archive:
+        names = {Path(name).name: name for name in archive.namelist()}
+        missing = [name for name in MEMBERS if name not in names]
+        if missing:
+            raise problem(str(path), f"the member {missing[0]}", sorted(names), _AGAIN)
+        return {name: archive.read(names[name]) for name in MEMBERS}
 
 
 def _decode(raw: bytes, name: str) -> str:
