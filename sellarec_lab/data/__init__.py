@@ -8,6 +8,8 @@ as published, and `leave_one_out` turns any of them into sequences for next-item
 from pathlib import Path
 from typing import Any
 
+from sellarec_lab.data.amazon import load_amazon
+from sellarec_lab.data.amazon_book import load_amazon_book
 from sellarec_lab.data.build import from_frames
 from sellarec_lab.data.checks import validate
 from sellarec_lab.data.collm import load_collm
@@ -23,12 +25,14 @@ from sellarec_lab.data.tiny import load_tiny
 LOADERS = {
     "tiny": load_tiny,
     "ml-1m": load_ml1m,
+    "amazon-book": load_amazon_book,
+    "amazon": load_amazon,
     "lc-rec": load_lcrec,
 }
 
 __all__ = [
     "SPLITS", "DataError", "Interactions", "Profiles", "Ranker", "UnsafePickleError", "cold", "from_frames",
-    "leak_report", "leave_one_out", "load", "load_collm", "load_lcrec",
+    "leak_report", "leave_one_out", "load", "load_amazon", "load_amazon_book", "load_collm", "load_lcrec",
     "statistics", "validate", "warm", "warmth",
 ]  # fmt: skip
 
@@ -37,11 +41,13 @@ def load(name: str, root: str | Path | None = None, **options: Any) -> Interacti
     """Load a data set by name.
 
     Args:
-        name: "tiny", the embedded simulated world; "ml-1m", MovieLens-1M in the benchmark split;
-            "lc-rec", sequences in LC-Rec's layout.
+        name: "tiny", the embedded simulated world; "ml-1m" and "amazon-book", MovieLens-1M and Amazon's books in
+            the benchmark split; "lc-rec", sequences in LC-Rec's layout; "amazon", one category of Amazon's raw
+            reviews, made into sequences.
         root: where the files lie: a folder, a zip, or a folder that holds it. Without it ml-1m is downloaded from
             GroupLens; the Amazon data have no such address.
-        options: of `load_lcrec` (`titles_from_ids`).
+        options: of `load_amazon` (`category`, `k`, `reviews`, `titles_from_ids`) or `load_lcrec`
+            (`titles_from_ids`).
 
     Raises:
         ValueError: unknown name; the message lists the known ones.
