@@ -51,9 +51,9 @@ class FixedVectors(nn.Module):
             bad = ~frame[column].between(1, len(table) - 1)
             if bad.any():
                 raise problem(
-                    f"frame, row {bad.idxmax()}, column {column}", expected=f"an id from 1 to {len(table) - 1}",
-                    found=frame.loc[bad.idxmax(), column],
-                    do="Give the embedding tables one row for each id, row 0 being padding.",
+                    f"frame, row {bad.idxmax()}, column {column}", f"an id from 1 to {len(table) - 1}",
+                    frame.loc[bad.idxmax(), column],
+                    "Give the embedding tables one row for each id, row 0 being padding.",
                 )  # fmt: skip
         return score_pairs(self.vectors(), frame)
 
@@ -76,8 +76,8 @@ def from_vectors(users: ArrayLike, items: ArrayLike, biases: bool = False) -> Fi
     widths = [table.shape[1] for table in tables]
     if widths[0] != widths[1]:
         raise problem(
-            "items, row 0", expected=f"width {widths[0]}, as users have", found=f"width {widths[1]}",
-            do="Take both tables from the same model; a dot product needs equal widths.",
+            "items, row 0", f"width {widths[0]}, as users have", f"width {widths[1]}",
+            "Take both tables from the same model; a dot product needs equal widths.",
         )  # fmt: skip
     if not biases:
         tables = [torch.cat([table, table.new_zeros(len(table), 1)], dim=1) for table in tables]
@@ -91,12 +91,12 @@ def _checked(name: str, values: ArrayLike, biases: bool) -> torch.Tensor:
         table = np.array(values, dtype=np.float64)
     except (TypeError, ValueError) as error:
         do = "Give one row of d numbers for each id, row 0 being padding."
-        raise problem(name, expected="a table of numbers, equally long rows", found=error, do=do) from error
+        raise problem(name, "a table of numbers, equally long rows", error, do) from error
     least = 2 if biases else 1
     if table.ndim != 2 or len(table) < 2 or table.shape[1] < least:
         raise problem(
-            name, expected=f"a table [n_{name} + 1, d] with at least 2 rows and d >= {least}",
-            found=f"shape {list(table.shape)}", do="Give one row for each id, and a row 0 for padding.",
+            name, f"a table [n_{name} + 1, d] with at least 2 rows and d >= {least}",
+            f"shape {list(table.shape)}", "Give one row for each id, and a row 0 for padding.",
         )  # fmt: skip
     table[0] = 0.0  # whatever padding held elsewhere, here it is nothing
     # a double beyond float32 would turn into infinity without a word
@@ -104,7 +104,7 @@ def _checked(name: str, values: ArrayLike, biases: bool) -> torch.Tensor:
     if bad.any():
         row, column = np.argwhere(bad)[0]
         raise problem(
-            f"{name}, row {row}, column {column}", expected="a finite number in float32", found=table[row, column],
-            do="Write zeros for an unseen id, and look at the training of the others.",
+            f"{name}, row {row}, column {column}", "a finite number in float32", table[row, column],
+            "Write zeros for an unseen id, and look at the training of the others.",
         )  # fmt: skip
     return torch.from_numpy(table.astype(np.float32))

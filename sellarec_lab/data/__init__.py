@@ -1,41 +1,59 @@
 """Tables, splits, loaders, leak report.
 
-`load("tiny")` and `load("ml-1m")` give a known data set, `from_frames` takes your own tables, and
-`load_collm` reads the benchmark tables as published. All return `Interactions`.
+`load` gives a known data set by name, `from_frames` takes your own tables, `load_collm` reads the benchmark tables
+as published, and `leave_one_out` turns any of them into sequences for next-item prediction. All return
+`Interactions`.
 """
 
 from pathlib import Path
+from typing import Any
 
+from sellarec_lab.data.amazon import load_amazon
+from sellarec_lab.data.amazon_book import load_amazon_book
 from sellarec_lab.data.build import from_frames
 from sellarec_lab.data.checks import validate
 from sellarec_lab.data.collm import load_collm
 from sellarec_lab.data.errors import DataError, UnsafePickleError
 from sellarec_lab.data.interactions import SPLITS, Interactions
+from sellarec_lab.data.lcrec import load_lcrec
 from sellarec_lab.data.movielens import load_ml1m
 from sellarec_lab.data.profiles import Profiles, Ranker
 from sellarec_lab.data.reports import cold, leak_report, statistics, warm, warmth
+from sellarec_lab.data.sequences import leave_one_out
 from sellarec_lab.data.tiny import load_tiny
 
-LOADERS = {"tiny": load_tiny, "ml-1m": load_ml1m}
+LOADERS = {
+    "tiny": load_tiny,
+    "ml-1m": load_ml1m,
+    "amazon-book": load_amazon_book,
+    "amazon": load_amazon,
+    "lc-rec": load_lcrec,
+}
 
 __all__ = [
     "SPLITS", "DataError", "Interactions", "Profiles", "Ranker", "UnsafePickleError", "cold", "from_frames",
-    "leak_report", "load", "load_collm", "statistics", "validate", "warm", "warmth",
+    "leak_report", "leave_one_out", "load", "load_amazon", "load_amazon_book", "load_collm", "load_lcrec",
+    "statistics", "validate", "warm", "warmth",
 ]  # fmt: skip
 
 
-def load(name: str, root: str | Path | None = None) -> Interactions:
+def load(name: str, root: str | Path | None = None, **options: Any) -> Interactions:
     """Load a data set by name.
 
     Args:
-        name: "tiny", the embedded simulated world; or "ml-1m", MovieLens-1M in the benchmark split.
-        root: where the files lie. For ml-1m: the official zip, a folder that holds it, or the unpacked
-            folder; without it the zip is downloaded from GroupLens.
+        name: "tiny", the embedded simulated world; "ml-1m" and "amazon-book", MovieLens-1M and Amazon's books in
+            the benchmark split; "lc-rec", sequences in LC-Rec's layout; "amazon", one category of Amazon's raw
+            reviews, made into sequences.
+        root: where the files lie: a folder, a zip, or a folder that holds it. Without it ml-1m is downloaded from
+            GroupLens; the Amazon data have no such address.
+        options: of `load_amazon` (`category`, `k`, `reviews`, `titles_from_ids`) or `load_lcrec`
+            (`titles_from_ids`).
 
     Raises:
         ValueError: unknown name; the message lists the known ones.
+        TypeError: an option that the data set does not know.
         DataError: a file is missing or not as it should be.
     """
     if name not in LOADERS:
         raise ValueError(f"unknown data set {name!r}; known: {', '.join(LOADERS)}. For your own use from_frames.")
-    return LOADERS[name](root)
+    return LOADERS[name](root, **options)

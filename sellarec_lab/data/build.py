@@ -4,6 +4,7 @@ One path for every data set: MovieLens and the embedded world go through `from_f
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -58,15 +59,23 @@ def from_frames(
         }
     )
     table["split"] = _splits(interactions, table["timestamp"].to_numpy(), split)
+    entities = {"items": numbered(items, "item_id"), "users": numbered(users, "user_id")}
+    return Interactions(name=name, **frames(table), **entities, truth=truth)
+
+
+def frames(table: pd.DataFrame) -> dict[str, Any]:
+    """Train, valid and test as `Interactions` wants them, by name: sorted, with histories and warmth.
+
+    Args:
+        table: `user_id`, `item_id`, `label`, `timestamp` (all int64) and `split`; rows of one user and one
+            timestamp keep the order given.
+    """
     # lexsort is documented as stable; sort_values over two columns is not.
     order = np.lexsort((table["timestamp"], table["user_id"]))
     table = table.iloc[order].reset_index(drop=True)
     table["history"] = pd.Series(histories(table), dtype=object)
     table["is_warm"] = seen_often(table[table["split"] == "train"], table, at_least=1)
-    frames = {part: table.loc[table["split"] == part, list(FRAME_COLUMNS)] for part in SPLITS}
-    return Interactions(
-        name=name, **frames, items=_entities(items, "item_id"), users=_entities(users, "user_id"), truth=truth
-    )
+    return {part: table.loc[table["split"] == part, list(FRAME_COLUMNS)] for part in SPLITS}
 
 
 def histories(table: pd.DataFrame) -> list[tuple[int, ...]]:
@@ -104,31 +113,23 @@ def _splits(interactions: pd.DataFrame, seconds: np.ndarray, split: str | Sequen
     parts = _named_splits(interactions, split) if isinstance(split, str) else _timed_splits(seconds, split)
     for part in SPLITS:
         if not (parts == part).any():
-            raise problem(
-                "table interactions, split",
-                expected=f"at least one {part} row",
-                found="none",
-                do="Give a column 'split' or other shares (rows of one second stay together).",
-            )
+            do = "Give a column 'split' or other shares (rows of one second stay together)."
+            raise problem("table interactions, split", f"at least one {part} row", "none", do)
     return parts
 
 
 def _named_splits(interactions: pd.DataFrame, column: str) -> np.ndarray:
     if column not in interactions.columns:
-        raise problem(
-            "table interactions",
-            expected=f"the split column {column!r}",
-            found=list(interactions.columns),
-            do="Add it, or pass three shares.",
-        )
+        do = "Add it, or pass three shares."
+        raise problem("table interactions", f"the split column {column!r}", list(interactions.columns), do)
     parts = interactions[column]
     bad = ~parts.isin(SPLITS).to_numpy()
     if bad.any():
         raise problem(
             f"table interactions, row {interactions.index[bad][0]}, column {column!r}",
-            expected="train, valid or test",
-            found=repr(parts[bad].iloc[0]),
-            do="Rename the split.",
+            "train, valid or test",
+            repr(parts[bad].iloc[0]),
+            "Rename the split.",
         )
     return parts.to_numpy(dtype=object)
 
@@ -136,16 +137,14 @@ def _named_splits(interactions: pd.DataFrame, column: str) -> np.ndarray:
 def _timed_splits(seconds: np.ndarray, shares: Sequence[float]) -> np.ndarray:
     """Cut at two moments; rows of one moment stay together, so no row is trained on after a test row."""
     if len(shares) != 3 or min(shares) <= 0 or abs(sum(shares) - 1) > 1e-6:
-        raise problem(
-            "split", expected="three positive shares that add up to 1", found=tuple(shares), do="Change them."
-        )
+        raise problem("split", "three positive shares that add up to 1", tuple(shares), "Change them.")
     ordered = np.sort(seconds)
     ends = np.rint(np.cumsum(shares)[:2] * len(ordered)).astype(int)
     valid_from, test_from = ordered[np.minimum(ends, len(ordered) - 1)]
     return np.select([seconds < valid_from, seconds < test_from], ["train", "valid"], "test").astype(object)
 
 
-def _entities(table: pd.DataFrame, key: str) -> pd.DataFrame:
+def numbered(table: pd.DataFrame, key: str) -> pd.DataFrame:
     """The table with its own ids as `external_id` and the row numbers from 1 as index."""
     ids = pd.RangeIndex(1, len(table) + 1, name=key)
     entities = table.rename(columns={key: "external_id"}).set_axis(ids, axis=0)

@@ -30,12 +30,12 @@ def validate(interactions: pd.DataFrame, items: pd.DataFrame, users: pd.DataFram
     if "label" not in interactions.columns and "rating" not in interactions.columns:
         raise problem(
             "table interactions",
-            expected="a column 'label' (0 or 1) or 'rating' (1 to 5)",
-            found=list(interactions.columns),
-            do="Add one of the two, or rename yours.",
+            "a column 'label' (0 or 1) or 'rating' (1 to 5)",
+            list(interactions.columns),
+            "Add one of the two, or rename yours.",
         )
     if interactions.empty:
-        raise problem("table interactions", expected="at least one row", found=0, do="Check the source.")
+        raise problem("table interactions", "at least one row", 0, "Check the source.")
     _check_catalogue("items", items, "item_id")
     _check_titles(items)
     if users is not None:
@@ -80,35 +80,21 @@ def timestamps(frame: pd.DataFrame) -> np.ndarray:
 
 def _check_columns(table: str, frame: pd.DataFrame, columns: Sequence[str]) -> None:
     if not isinstance(frame, pd.DataFrame):
-        raise problem(
-            f"table {table}",
-            expected="a pandas DataFrame",
-            found=type(frame).__name__,
-            do="Read the file with pandas first.",
-        )
+        raise problem(f"table {table}", "a pandas DataFrame", type(frame).__name__, "Read the file with pandas first.")
     missing = [column for column in columns if column not in frame.columns]
     if missing:
-        raise problem(
-            f"table {table}",
-            expected=f"the column {missing[0]!r}",
-            found=list(frame.columns),
-            do="Add or rename the column.",
-        )
+        raise problem(f"table {table}", f"the column {missing[0]!r}", list(frame.columns), "Add or rename the column.")
     if frame.columns.has_duplicates:
         twice = frame.columns[frame.columns.duplicated()][0]
-        raise problem(f"table {table}, column {twice!r}", expected="each column once", found="it twice", do="Drop one.")
+        raise problem(f"table {table}, column {twice!r}", "each column once", "it twice", "Drop one.")
 
 
 def _check_catalogue(table: str, frame: pd.DataFrame, key: str) -> None:
     _check_columns(table, frame, (key, "title") if table == "items" else (key,))
     _check_ids(table, frame, key)
     if "external_id" in frame.columns:
-        raise problem(
-            f"table {table}, column 'external_id'",
-            expected="no such column",
-            found="one",
-            do=f"The name is taken by your own {key}; rename the column.",
-        )
+        do = f"The name is taken by your own {key}; rename the column."
+        raise problem(f"table {table}, column 'external_id'", "no such column", "one", do)
     repeated = frame[key].duplicated()
     if repeated.any():
         raise_at(f"table {table}", frame, key, repeated, "each id once", "Drop the repeated row.")
@@ -169,4 +155,4 @@ def raise_at(table: str, frame: pd.DataFrame, column: str | list[str], bad: pd.S
     found = frame[column].iloc[first]
     shown = tuple(found) if isinstance(column, list) else found
     where = f"{table}, row {frame.index[first]}, column {column!r}"
-    raise problem(where, expected=expected, found=repr(shown), do=do)
+    raise problem(where, expected, repr(shown), do)

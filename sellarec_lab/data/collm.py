@@ -41,10 +41,7 @@ def _checked(path: Path) -> pd.DataFrame:
     missing = [column for column in COLUMNS if column not in table.columns]
     if missing:
         raise problem(
-            str(path),
-            expected=f"the column {missing[0]!r}",
-            found=list(table.columns),
-            do="Pass the published *_ood2.pkl files.",
+            str(path), f"the column {missing[0]!r}", list(table.columns), "Pass the published *_ood2.pkl files."
         )
     for column in ("uid", "iid"):
         bad = numbers(str(path), table, column) < 1
@@ -92,12 +89,8 @@ def _items(raw: dict[str, pd.DataFrame], frames: dict[str, pd.DataFrame], folder
     titles.pop(0, None)
     missing = sorted(set(range(1, n_items + 1)) - set(titles))
     if missing:
-        raise problem(
-            str(folder),
-            expected=f"a title for each item from 1 to {n_items}",
-            found=f"none for item {missing[0]}",
-            do="Use the whole published tables; a part of them leaves gaps.",
-        )
+        do = "Use the whole published tables; a part of them leaves gaps."
+        raise problem(str(folder), f"a title for each item from 1 to {n_items}", f"none for item {missing[0]}", do)
     ids = _ids(n_items, "item_id")
     return pd.DataFrame({"external_id": ids.to_numpy(), "title": [titles[i] for i in ids]}, index=ids)
 

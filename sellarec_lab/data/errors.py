@@ -13,6 +13,6 @@ class UnsafePickleError(DataError):
     """A pickle asks for something that a plain table does not need, so it was not loaded."""
 
 
-def problem(where: str, *, expected: str, found: object, do: str) -> DataError:
+def problem(where: str, expected: str, found: object, do: str) -> DataError:
     """Build the one error message of this room: place, expectation, finding, remedy."""
     return DataError(f"{where}: expected {expected}, found {found}. {do}")

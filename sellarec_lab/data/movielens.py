@@ -6,8 +6,6 @@ tables come out exactly, provided that ties are ordered as the publisher's were:
 """
 
 import io
-import zipfile
-import zlib
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,6 +15,7 @@ import pooch
 
 from sellarec_lab.data.build import from_frames
 from sellarec_lab.data.errors import DataError, problem
+from sellarec_lab.data.files import opened_zip
 from sellarec_lab.data.interactions import Interactions
 
 URL = "https://files.grouplens.org/datasets/movielens/ml-1m.zip"
@@ -105,7 +104,7 @@ def _benchmark_order(ratings: pd.DataFrame) -> pd.DataFrame:
     ratings = ratings.assign(split=np.array(["", "train", "valid", "test", ""])[part])
     inside = np.flatnonzero((part >= 1) & (part <= 3))
     if inside.size == 0:
-        raise problem("ratings.dat", expected=f"ratings from {MONTHS[0]} to {MONTHS[-1]}", found="none", do=_AGAIN)
+        raise problem("ratings.dat", f"ratings from {MONTHS[0]} to {MONTHS[-1]}", "none", _AGAIN)
     kept = ratings.iloc[inside]
     order = np.lexsort((first_seen[inside], kept["timestamp"], kept["user_id"]))
     return kept.iloc[order].reset_index(drop=True)
@@ -119,49 +118,37 @@ def _read_members(root: Path) -> dict[str, bytes]:
                 return {name: _read_file(folder / name) for name in MEMBERS}
         root = root / "ml-1m.zip"
     if not root.is_file():
-        raise problem(
-            str(root),
-            expected="ml-1m.zip, or a folder with it or with ratings.dat",
-            found="nothing",
-            do=f"Download {URL} and pass its path as root.",
-        )
+        do = f"Download {URL} and pass its path as root."
+        raise problem(str(root), "ml-1m.zip, or a folder with it or with ratings.dat", "nothing", do)
     return _read_zip(root)
 
 
 def _read_file(path: Path) -> bytes:
     if not path.is_file():
-        raise problem(str(path.parent), expected=f"the file {path.name}", found="none", do=_AGAIN)
+        raise problem(str(path.parent), f"the file {path.name}", "none", _AGAIN)
     return path.read_bytes()
 
 
 def _read_zip(path: Path) -> dict[str, bytes]:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            names = {Path(name).name: name for name in archive.namelist()}
-            missing = [name for name in MEMBERS if name not in names]
-            if missing:
-                raise problem(str(path), expected=f"the member {missing[0]}", found=sorted(names), do=_AGAIN)
-            return {name: archive.read(names[name]) for name in MEMBERS}
-    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
-        raise problem(
-            str(path),
-            expected="a whole zip file",
-            found=f"a truncated or damaged one ({error})",
-            do=f"Download {URL} again.",
-        ) from error
+    with opened_zip(path, f"Download {URL} again.") as archive:
+        names = {Path(name).name: name for name in archive.namelist()}
+        missing = [name for name in MEMBERS if name not in names]
+        if missing:
+            raise problem(str(path), f"the member {missing[0]}", sorted(names), _AGAIN)
+        return {name: archive.read(names[name]) for name in MEMBERS}
 
 
 def _decode(raw: bytes, name: str) -> str:
     """latin-1 decodes any bytes, so other encodings must be recognised before."""
     if b"\x00" in raw:
-        raise problem(name, expected="latin-1 text", found="zero bytes, as in UTF-16", do=_AGAIN)
+        raise problem(name, "latin-1 text", "zero bytes, as in UTF-16", _AGAIN)
     text = raw.decode("latin-1")
     if not raw.isascii():
         try:
             raw.decode("utf-8")
         except UnicodeDecodeError:  # as it should be: the accents are single latin-1 bytes
             return text
-        raise problem(name, expected="latin-1 text", found="UTF-8", do=f"Accents would be garbled. {_AGAIN}")
+        raise problem(name, "latin-1 text", "UTF-8", f"Accents would be garbled. {_AGAIN}")
     return text
 
 
@@ -196,7 +183,7 @@ def _parse_ratings(raw: bytes) -> pd.DataFrame:
         )
     except (ValueError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
         _raise_malformed_rating(raw)
-        raise problem(_RATINGS.file, expected=_RATINGS.words, found=error, do=_AGAIN) from error
+        raise problem(_RATINGS.file, _RATINGS.words, error, _AGAIN) from error
     odd = fields[["a", "b", "c"]].notna().any(axis=1) | ~fields["r"].between(1, 5)
     if odd.any() or raw.count(b":") != 6 * len(fields):
         _raise_malformed_rating(raw)
@@ -213,13 +200,11 @@ def _raise_malformed_rating(raw: bytes) -> None:
 def _raise_first(bad: np.ndarray, lines: pd.Series, file: str, expected: str) -> None:
     if bad.any():
         line = int(np.flatnonzero(bad)[0])
-        raise problem(f"{file}, line {line + 1}", expected=expected, found=repr(lines[line][:120]), do=_AGAIN)
+        raise problem(f"{file}, line {line + 1}", expected, repr(lines[line][:120]), _AGAIN)
 
 
 def _check_listed(ids: pd.Series, listed: pd.Series, what: str, file: str) -> None:
     unknown = ~ids.isin(listed).to_numpy()
     if unknown.any():
         line = int(np.flatnonzero(unknown)[0])
-        raise problem(
-            f"ratings.dat, line {line + 1}", expected=f"a {what} listed in {file}", found=int(ids.iloc[line]), do=_AGAIN
-        )
+        raise problem(f"ratings.dat, line {line + 1}", f"a {what} listed in {file}", int(ids.iloc[line]), _AGAIN)

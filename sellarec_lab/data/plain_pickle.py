@@ -138,19 +138,15 @@ def read_table(path: Path) -> pd.DataFrame:
         DataError: no such file, not a pickle, damaged, or not a DataFrame.
     """
     if not path.is_file():
-        raise problem(str(path), expected="a pickle file", found="nothing", do="Check the folder and the name.")
+        raise problem(str(path), "a pickle file", "nothing", "Check the folder and the name.")
     try:
         with path.open("rb") as file:
             table = _PlainUnpickler(file, path).load()
     except UnsafePickleError:
         raise
     except _DAMAGED as error:
-        raise problem(
-            str(path),
-            expected="a pickle of a DataFrame",
-            found=f"{type(error).__name__}: {error}",
-            do="Download it again; if it was written by a very old pandas, save it anew with a current one.",
-        ) from error
+        do = "Download it again; if it was written by a very old pandas, save it anew with a current one."
+        raise problem(str(path), "a pickle of a DataFrame", f"{type(error).__name__}: {error}", do) from error
     if not isinstance(table, pd.DataFrame):
-        raise problem(str(path), expected="a DataFrame", found=type(table).__name__, do="Pass the published table.")
+        raise problem(str(path), "a DataFrame", type(table).__name__, "Pass the published table.")
     return table

@@ -34,7 +34,7 @@ def load_tiny(root: str | Path | None = None) -> Interactions:
         # The rows of the truth table go by these ids, so a renumbering would shift them silently.
         if not np.array_equal(table["external_id"].to_numpy(), table.index.to_numpy()):
             found = table["external_id"].tolist()[:5]
-            raise problem(str(folder / file), expected="ids 1, 2, ... in order", found=found, do=_RESTORE)
+            raise problem(str(folder / file), "ids 1, 2, ... in order", found, _RESTORE)
     return data
 
 
@@ -47,7 +47,7 @@ def default_folder() -> Path:
 
 def _read_csv(path: Path) -> pd.DataFrame:
     if not path.is_file():
-        raise problem(str(path), expected="a CSV file of the embedded world", found="nothing", do=_RESTORE)
+        raise problem(str(path), "a CSV file of the embedded world", "nothing", _RESTORE)
     try:
         # A title may well be "None" or "NA": nothing but the cell's own text is taken for it.
         return pd.read_csv(path, keep_default_na=False, encoding="utf-8")
@@ -57,11 +57,11 @@ def _read_csv(path: Path) -> pd.DataFrame:
 
 def _read_truth(path: Path) -> np.ndarray:
     if not path.is_file():
-        raise problem(str(path), expected="the true probabilities", found="nothing", do=_RESTORE)
+        raise problem(str(path), "the true probabilities", "nothing", _RESTORE)
     try:
         tensors = load_file(path)
     except SafetensorError as error:
         raise DataError(f"{path}: expected a safetensors file, found: {error}. {_RESTORE}") from error
     if "probability" not in tensors:
-        raise problem(str(path), expected="the tensor 'probability'", found=sorted(tensors), do=_RESTORE)
+        raise problem(str(path), "the tensor 'probability'", sorted(tensors), _RESTORE)
     return tensors["probability"].astype(np.float32)

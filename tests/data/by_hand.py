@@ -1,4 +1,4 @@
-"""Small tables with known answers, and where MovieLens-1M would be."""
+"""Small tables with known answers, and where the real data would be."""
 
 from __future__ import annotations
 
@@ -10,8 +10,16 @@ import pytest
 
 from sellarec_lab import data as D
 
-ML1M = Path(os.environ.get("SELLAREC_DATA", Path(__file__).parents[3] / "shared" / "data")) / "ml-1m" / "ml-1m.zip"
-needs_ml1m = pytest.mark.skipif(not ML1M.is_file(), reason=f"MovieLens-1M is not at {ML1M}; set SELLAREC_DATA")
+SHARED = Path(os.environ.get("SELLAREC_DATA", Path(__file__).parents[3] / "shared" / "data"))
+ML1M = SHARED / "ml-1m" / "ml-1m.zip"
+
+
+def needs(path: Path) -> pytest.MarkDecorator:
+    """Skips a test on real data where they are not."""
+    return pytest.mark.skipif(not path.exists(), reason=f"{path.name} is not at {path}; set SELLAREC_DATA")
+
+
+needs_ml1m = needs(ML1M)
 
 
 def small() -> tuple[pd.DataFrame, pd.DataFrame]:
