@@ -1,6 +1,6 @@
-"""The settings of every stage as a frozen dataclass, and the tree that holds them all."""
+"""The settings of every stage as a frozen dataclass."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 ALL_LINEAR = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 
@@ -185,25 +185,3 @@ class InjectionConfig:
         unknown = set(self.trainable) - {"projector", "tables", "semantics", "lora"}
         _require(not unknown, f"injection.trainable: unknown parts {sorted(unknown)}")
         _require(self.loss_on in ("answer", "prompt"), f"loss_on is 'answer' or 'prompt', got {self.loss_on!r}")
-
-
-@dataclass(frozen=True)
-class Preset:
-    """The whole tree. One object describes a run; its hash is part of every artifact's key."""
-
-    name: str
-    dataset: str
-    seed: int = 0
-    backbone: BackboneConfig = BackboneConfig()
-    prompt: PromptConfig = PromptConfig()
-    lora: LoraConfig = LoraConfig()
-    mf: MFConfig = MFConfig()
-    mf_plain: MFConfig = MFConfig(biases=False)  # matrix factorisation as the papers of this family train it
-    lightgcn: LightGCNConfig = LightGCNConfig()
-    sasrec: SASRecConfig = SASRecConfig()
-    din: DINConfig = DINConfig()
-    codes: CodesConfig = CodesConfig()
-    tuning: TuningConfig = TuningConfig()
-    alignment: AlignmentConfig = AlignmentConfig()
-    injection: InjectionConfig = InjectionConfig()
-    artifacts: str = field(default="artifacts", metadata={"location": True})
