@@ -18,6 +18,7 @@ from sellarec_lab.config.settings import (
     LoraConfig,
     MFConfig,
     MiniLMConfig,
+    NextItemConfig,
     PromptConfig,
     SASRecConfig,
     TuningConfig,
@@ -27,5 +28,6 @@ from sellarec_lab.config.tree import as_dict, replace
 __all__ = [
     "ALL_LINEAR", "PRESETS", "TASKS", "AlignmentConfig", "BackboneConfig", "CodesConfig", "DINConfig",
     "InjectionConfig", "LCRecConfig", "LightGCNConfig", "LoopConfig", "LoraConfig", "MFConfig", "MiniLMConfig",
-    "Preset", "PromptConfig", "SASRecConfig", "TuningConfig", "as_dict", "faster", "preset", "replace",
+    "NextItemConfig", "Preset", "PromptConfig", "SASRecConfig", "TuningConfig", "as_dict", "faster", "preset",
+    "replace",
 ]  # fmt: skip

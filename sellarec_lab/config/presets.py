@@ -17,6 +17,7 @@ from sellarec_lab.config.settings import (
     LoraConfig,
     MFConfig,
     MiniLMConfig,
+    NextItemConfig,
     PromptConfig,
     SASRecConfig,
     TuningConfig,
@@ -44,6 +45,7 @@ class Preset:
     alignment: AlignmentConfig = AlignmentConfig()
     injection: InjectionConfig = InjectionConfig()
     lcrec: LCRecConfig = LCRecConfig()
+    next_item: NextItemConfig = NextItemConfig()
     artifacts: str = field(default="artifacts", metadata={"location": True})
 
 

@@ -125,6 +125,20 @@ class SASRecConfig:
 
 
 @dataclass(frozen=True)
+class NextItemConfig:
+    """SASRec for the next item, with the softmax over the whole catalogue (arXiv 2309.07602)."""
+
+    dim: int = 64
+    layers: int = 2
+    heads: int = 2
+    dropout: float = 0.3
+    history: int = 50  # most recent items that are read
+    loop: LoopConfig = LoopConfig(
+        learning_rate=1e-3, batch_size=128, epochs=100, schedule="constant", evaluations=1, patience=10
+    )
+
+
+@dataclass(frozen=True)
 class DINConfig:
     """Deep Interest Network (arXiv 1706.06978): the liked items, weighted by their bearing on the candidate."""
 

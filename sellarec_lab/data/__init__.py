@@ -12,15 +12,15 @@ from sellarec_lab.data.collm import load_collm
 from sellarec_lab.data.errors import DataError, UnsafePickleError
 from sellarec_lab.data.interactions import SPLITS, Interactions
 from sellarec_lab.data.movielens import load_ml1m
-from sellarec_lab.data.profiles import Profiles, Ranker
+from sellarec_lab.data.profiles import NextItemRanker, Profiles, Ranker, best
 from sellarec_lab.data.reports import cold, leak_report, statistics, warm, warmth
 from sellarec_lab.data.tiny import load_tiny
 
 LOADERS = {"tiny": load_tiny, "ml-1m": load_ml1m}
 
 __all__ = [
-    "SPLITS", "DataError", "Interactions", "Profiles", "Ranker", "UnsafePickleError", "cold", "from_frames",
-    "leak_report", "load", "load_collm", "statistics", "validate", "warm", "warmth",
+    "SPLITS", "DataError", "Interactions", "NextItemRanker", "Profiles", "Ranker", "UnsafePickleError", "best", "cold",
+    "from_frames", "leak_report", "load", "load_collm", "statistics", "validate", "warm", "warmth",
 ]  # fmt: skip
 
 

@@ -11,19 +11,18 @@ import numpy as np
 import pandas as pd
 import torch
 
-from sellarec_lab import indices, llm, metrics, runtime
+from sellarec_lab import indices, llm, runtime
 from sellarec_lab.config import BackboneConfig, LCRecConfig, LoopConfig, LoraConfig, MiniLMConfig
-from sellarec_lab.data import Profiles
+from sellarec_lab.data import NextItemRanker, Profiles, best
 from sellarec_lab.lcrec.catalogue import Catalogue
 from sellarec_lab.lcrec.tasks import BARE, Speaker
 from sellarec_lab.prompts import Prompt
 
 EXACT = 5000  # up to so many items the whole catalogue is scored; of more, a beam search finds the best
-_QUERIES = 512  # rankings at a time: a matrix of queries x items
 _FAR = -1e9  # the score of what the beams did not find: behind everything that they found
 
 
-class LCRec:
+class LCRec(NextItemRanker):
     """A language model that reads a history of item indices and writes the next one (arXiv 2311.09049)."""
 
     def __init__(
@@ -65,45 +64,14 @@ class LCRec:
         out[:, items] = leaves[:, self.tree.leaf_of(torch.from_numpy(items)).cpu().numpy()]
         return out
 
-    def recommend(self, user_id: int, k: int = 10) -> pd.DataFrame:
-        """The k best items that the user has not met: ``item_id, title, score`` (log-probability).
-
-        Raises:
-            KeyError: a user that the data does not hold.
-        """
-        seen = self.profiles.seen
-        if user_id not in seen:
-            raise KeyError(f"user {user_id} is not in the data; known ids run from {min(seen)} to {max(seen)}")
-        return self._best(self.prompt(self.profiles.liked.get(user_id, [])), k, seen[user_id])
+    def score_catalogue(self, histories: Sequence[Sequence[int]], template: int = 0) -> np.ndarray:
+        """Log-probabilities of all items after each history, [Q, n_items + 1]; see `score_prompts`."""
+        return self.score_prompts([self.prompt(history, template) for history in histories])
 
     def search(self, words: str, k: int = 10) -> pd.DataFrame:
         """The k items that the model finds for an intention in words: ``item_id, title, score``."""
-        return self._best(self.speaker.find(words), k, ())
-
-    def _best(self, prompt: Prompt, k: int, barred: Sequence[int]) -> pd.DataFrame:
-        scores = self.score_prompts([prompt])[0].astype(float)
-        scores[list(barred)] = -np.inf
-        best = np.argsort(-scores, kind="stable")[:k]
-        best = best[scores[best] > -np.inf]
-        titles = [self.catalogue.titles[i] for i in best]
-        return pd.DataFrame({"item_id": best, "title": titles, "score": scores[best]})
-
-    def rank(self, queries: pd.DataFrame, template: int = 0, exact: bool | None = None) -> pd.DataFrame:
-        """`Ranks` of the targets among all items that have an index. Items that share one share its rank: a tie counts
-        as the mean of the ranks that they hold together.
-
-        ``queries``, indexed by user_id: ``history``, ``seen`` (item ids that are no candidates), ``targets``.
-        """
-        parts = []
-        for start in range(0, len(queries), _QUERIES):
-            some = queries.iloc[start : start + _QUERIES]
-            scores = self.score_prompts([self.prompt(h, template) for h in some["history"]], exact)
-            parts.append(
-                metrics.rank_targets(
-                    scores, list(some["targets"]), ties="mean", queries=some.index, excluded=list(some["seen"])
-                )
-            )
-        return pd.concat(parts, ignore_index=True)
+        scores = self.score_prompts([self.speaker.find(words)])[0]
+        return best(self.profiles, np.arange(len(scores)), scores, k)
 
     def beams(self, history: Sequence[int], beams: int | None = None) -> Iterator[pd.DataFrame]:
         """The search after a history, level by level: ``beam, parent, token, score``."""
