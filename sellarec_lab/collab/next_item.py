@@ -17,7 +17,7 @@ from torch import nn
 from sellarec_lab import config, metrics, runtime, training
 from sellarec_lab.collab.sequential import _Block, padded_histories
 from sellarec_lab.config import NextItemConfig, Preset
-from sellarec_lab.data import Interactions, NextItemRanker, Profiles
+from sellarec_lab.data import Interactions, NextItemRanker, Profiles, next_items
 from sellarec_lab.runtime import Stage
 from sellarec_lab.training import Batches
 
@@ -110,7 +110,7 @@ def train_next_item(
     """SASRec on train's sequences, stopped by NDCG@10 on valid over all users; in its best state, on the CPU."""
     with runtime.seeded(seed, "next-item SASRec"):
         model = NextItemSASRec(data, settings)
-    asked = queries(data, "valid")
+    asked = next_items(data, "valid")
     history = training.fit(
         model, _windows(data, settings, seed), settings.loop, label="SASRec, next item", seed=seed,
         validate=lambda: {JUDGE.name: metrics.value(model.rank(asked), JUDGE.name)}, monitor=JUDGE,
@@ -134,14 +134,6 @@ def next_item_stage(cfg: Preset, data: Interactions) -> Stage:
 
     settings = {"settings": config.as_dict(cfg.next_item)}
     return runtime.stage(cfg, data, "sasrec-next", settings, make, read, code=(__name__,))
-
-
-def queries(data: Interactions, split: str) -> pd.DataFrame:
-    """What is asked of a model of next items: one query a row of the split, indexed by user_id, with ``history``,
-    ``seen`` (nothing: whatever is in the catalogue can come next) and ``targets``."""
-    rows = data.split(split).set_index("user_id")
-    targets = [(item,) for item in rows["item_id"]]
-    return pd.DataFrame({"history": rows["history"], "seen": [()] * len(rows), "targets": targets}, index=rows.index)
 
 
 def _windows(data: Interactions, settings: NextItemConfig, seed: int) -> Callable[[int], Batches]:

@@ -12,7 +12,7 @@ from sellarec_lab.data.collm import load_collm
 from sellarec_lab.data.errors import DataError, UnsafePickleError
 from sellarec_lab.data.interactions import SPLITS, Interactions
 from sellarec_lab.data.movielens import load_ml1m
-from sellarec_lab.data.profiles import NextItemRanker, Profiles, Ranker, best
+from sellarec_lab.data.profiles import NextItemRanker, Profiles, Ranker, best, next_items
 from sellarec_lab.data.reports import cold, leak_report, statistics, warm, warmth
 from sellarec_lab.data.tiny import load_tiny
 
@@ -20,7 +20,7 @@ LOADERS = {"tiny": load_tiny, "ml-1m": load_ml1m}
 
 __all__ = [
     "SPLITS", "DataError", "Interactions", "NextItemRanker", "Profiles", "Ranker", "UnsafePickleError", "best", "cold",
-    "from_frames", "leak_report", "load", "load_collm", "statistics", "validate", "warm", "warmth",
+    "from_frames", "leak_report", "load", "load_collm", "next_items", "statistics", "validate", "warm", "warmth",
 ]  # fmt: skip
 
 

@@ -116,3 +116,11 @@ class NextItemRanker(Recommends):
             asked = {"targets": list(some["targets"]), "queries": some.index, "excluded": list(some["seen"])}
             parts.append(metrics.rank_targets(self.score_catalogue(list(some["history"])), ties="mean", **asked))
         return pd.concat(parts, ignore_index=True)
+
+
+def next_items(data: Interactions, split: str) -> pd.DataFrame:
+    """What is asked of a `NextItemRanker`: one query a row of the split, indexed by user_id, with ``history``,
+    ``seen`` (nothing: whatever is in the catalogue can come next) and ``targets``."""
+    rows = data.split(split).set_index("user_id")
+    targets = [(item,) for item in rows["item_id"]]
+    return pd.DataFrame({"history": rows["history"], "seen": [()] * len(rows), "targets": targets}, index=rows.index)

@@ -10,8 +10,8 @@ _TOLD = 60  # most words of a description
 
 class CatalogueCorpus:
     """Draws texts from a catalogue and from the positive rows of train; neither valid nor test rows, nor any negative,
-    are read. Of items: ``title`` and, where they are there, ``genres`` joined by ``|``, or else ``categories`` joined by
-    commas and ``description``.
+    are read. Of items: ``title`` and, where they are there, ``genres`` joined by ``|``; otherwise ``categories`` joined
+    by commas, and ``description``.
 
     Three kinds: statements about an item; talk of an invented fan of some genres, who says yes or no to items; lists
     of items that one user of train liked, in random order.
