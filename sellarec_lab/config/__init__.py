@@ -4,6 +4,7 @@
 underscore, ``preset("tiny", injection__loop__epochs=2)``. Unknown names are refused with the list of known ones.
 """
 
+from sellarec_lab.config.indices import IndexConfig
 from sellarec_lab.config.lcrec import TASKS, LCRecConfig
 from sellarec_lab.config.presets import PRESETS, Preset, faster, preset
 from sellarec_lab.config.settings import (
@@ -26,7 +27,7 @@ from sellarec_lab.config.settings import (
 from sellarec_lab.config.tree import as_dict, replace
 
 __all__ = [
-    "ALL_LINEAR", "PRESETS", "TASKS", "AlignmentConfig", "BackboneConfig", "CodesConfig", "DINConfig",
+    "ALL_LINEAR", "PRESETS", "TASKS", "AlignmentConfig", "BackboneConfig", "CodesConfig", "DINConfig", "IndexConfig",
     "InjectionConfig", "LCRecConfig", "LightGCNConfig", "LoopConfig", "LoraConfig", "MFConfig", "MiniLMConfig",
     "NextItemConfig", "Preset", "PromptConfig", "SASRecConfig", "TuningConfig", "as_dict", "faster", "preset",
     "replace",

@@ -4,6 +4,7 @@ import dataclasses
 from dataclasses import dataclass, field
 from typing import Any
 
+from sellarec_lab.config.indices import IndexConfig
 from sellarec_lab.config.lcrec import LCRecConfig
 from sellarec_lab.config.settings import (
     CF_LOOP,
@@ -44,6 +45,7 @@ class Preset:
     tuning: TuningConfig = TuningConfig()
     alignment: AlignmentConfig = AlignmentConfig()
     injection: InjectionConfig = InjectionConfig()
+    indices: IndexConfig = IndexConfig()
     lcrec: LCRecConfig = LCRecConfig()
     next_item: NextItemConfig = NextItemConfig()
     artifacts: str = field(default="artifacts", metadata={"location": True})
