@@ -4,6 +4,8 @@ The vector of an item is the last hidden state, after the final norm, at the end
 title. Vectors stay float32; the official code passes them through an integer tensor.
 """
 
+from collections.abc import Sequence
+
 import torch
 from tqdm.auto import tqdm
 
@@ -26,6 +28,41 @@ def distil(lm: llm.LanguageModel, writer: Writer, batch_size: int = 256) -> torc
         batch = plain.collate(encoded[start : start + batch_size]).to(lm.device)
         out[1 + start : 1 + start + len(batch.ids)] = llm.last_hidden(lm, batch, None).float().cpu()
     check(out)
+    return out
+
+
+@torch.no_grad()
+def of_texts(lm: llm.LanguageModel, *columns: Sequence[str], longest: int = 512, batch_size: int = 64) -> torch.Tensor:
+    """Item vectors [n + 1, width], float32, row 0 zero, from columns of n texts each (arXiv 2311.09049): the mean of
+    the last hidden states over a text's first ``longest`` tokens, then over an item's texts that are not empty.
+
+    Raises:
+        ValueError: an item without any text; or see `check`.
+    """
+    lm.model.eval()
+    total, many = torch.zeros(len(columns[0]), lm.width), torch.zeros(len(columns[0]), 1)
+    for column in columns:
+        if not (rows := [i for i, text in enumerate(column) if text.strip()]):
+            continue
+        total[rows] += _means(lm, [column[i] for i in rows], longest, batch_size)
+        many[rows] += 1
+    if (many == 0).any():
+        raise ValueError(f"item {int((many == 0).flatten().nonzero()[0]) + 1} has no text; give it a title")
+    out = torch.cat([torch.zeros(1, lm.width), total / many])
+    check(out)
+    return out
+
+
+def _means(lm: llm.LanguageModel, texts: Sequence[str], longest: int, batch_size: int) -> torch.Tensor:
+    """Mean hidden state of each text [n, width]; padding does not count."""
+    plain = llm.Encoder(lm.tokenizer, "plain")
+    coded = lm.tokenizer(list(texts), add_special_tokens=False, truncation=True, max_length=longest)["input_ids"]
+    encoded, out = [llm.Encoded(ids, []) for ids in coded], torch.zeros(len(texts), lm.width)
+    parts = llm.by_length([len(e.ids) for e in encoded], batch_size)
+    for rows in tqdm(parts, desc="reading the catalogue", unit="batch", leave=False, delay=2):
+        batch = plain.collate([encoded[i] for i in rows]).to(lm.device)
+        hidden, mask = lm.hidden(lm.embed(batch.ids), batch.mask).float(), batch.mask[..., None]
+        out[rows] = ((hidden * mask).sum(1) / mask.sum(1)).cpu()
     return out
 
 

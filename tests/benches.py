@@ -31,3 +31,27 @@ def toy_preset(backbone: Path | str, artifacts: Path | str) -> config.Preset:
         "tiny", artifacts=str(artifacts), backbone__name=str(backbone), tuning__loop=loop, injection__loop=loop,
         mf__loop=cf, alignment__loop=cf, mf__dim=4, alignment__hidden=8, lora__r=4,
     )  # fmt: skip
+
+
+def ring() -> data.Interactions:
+    """40 users who walk round a ring of 12 items: after item i comes item i + 1."""
+    rng = np.random.default_rng(0)
+    rows = [
+        (f"u{user}", f"i{(start + step) % 12}", 1, step, "train" if step < 7 else "valid" if step == 7 else "test")
+        for user, start in enumerate(rng.integers(0, 12, 40))
+        for step in range(9)
+    ]
+    table = pd.DataFrame(rows, columns=["user_id", "item_id", "label", "timestamp", "split"])
+    items = pd.DataFrame({"item_id": [f"i{i}" for i in range(12)], "title": [f"Film number {i}" for i in range(12)]})
+    items["kind"], items["description"] = [f"colour {i % 3}" for i in range(12)], "A film."
+    return data.from_frames(table, items, name="ring")
+
+
+def next_preset(backbone: Path | str, artifacts: Path | str, **changes: object) -> config.Preset:
+    """LC-Rec small in all that takes time."""
+    loop = config.LoopConfig(learning_rate=1e-2, batch_size=32, epochs=25, evaluations=1, patience=25)
+    small = {
+        "indices": config.IndexConfig(levels=2, codes=6), "lcrec__loop": loop, "lcrec__lora__r": 8,
+        "lcrec__history": 6, "lcrec__beams": 6, "lcrec__decoder": config.MiniLMConfig(hidden_size=32, layers=2),
+    }  # fmt: skip
+    return config.preset("tiny", artifacts=str(artifacts), backbone__name=str(backbone), **small | changes)

@@ -10,14 +10,15 @@ from sellarec_lab.collab.counts import Counts, item_mean_scores, mean_scores, po
 from sellarec_lab.collab.grid_search import GRIDS, grid_search
 from sellarec_lab.collab.lightgcn import LightGCN
 from sellarec_lab.collab.mf import MatrixFactorisation
+from sellarec_lab.collab.next_item import ItemNeighbours, NextItemSASRec, PopularNext, next_item_stage, train_next_item
 from sellarec_lab.collab.pointwise import Pointwise, rating_batches
 from sellarec_lab.collab.sequential import DIN, SASRec, padded_histories
 from sellarec_lab.collab.trainer import MODELS, Kind, new, stage, train
 from sellarec_lab.collab.vectors import FixedVectors, Vectors, from_vectors
 
 __all__ = [
-    "DIN", "GRIDS", "MODELS", "BinaryCodes", "Bits", "Counts", "FixedVectors", "Kind", "LightGCN",
-    "MatrixFactorisation", "Pointwise", "SASRec", "Vectors", "binarised", "from_vectors", "grid_search",
-    "item_mean_scores", "mean_scores", "new", "padded_histories", "popularity_scores", "rating_batches", "stage",
-    "train", "user_mean_scores",
+    "DIN", "GRIDS", "MODELS", "BinaryCodes", "Bits", "Counts", "FixedVectors", "ItemNeighbours", "Kind", "LightGCN",
+    "MatrixFactorisation", "NextItemSASRec", "Pointwise", "PopularNext", "SASRec", "Vectors", "binarised",
+    "from_vectors", "grid_search", "item_mean_scores", "mean_scores", "new", "next_item_stage", "padded_histories",
+    "popularity_scores", "rating_batches", "stage", "train", "train_next_item", "user_mean_scores",
 ]  # fmt: skip

@@ -4,7 +4,9 @@
 underscore, ``preset("tiny", injection__loop__epochs=2)``. Unknown names are refused with the list of known ones.
 """
 
-from sellarec_lab.config.presets import PRESETS, faster, preset
+from sellarec_lab.config.indices import IndexConfig
+from sellarec_lab.config.lcrec import TASKS, LCRecConfig
+from sellarec_lab.config.presets import PRESETS, Preset, faster, preset
 from sellarec_lab.config.settings import (
     ALL_LINEAR,
     AlignmentConfig,
@@ -17,7 +19,7 @@ from sellarec_lab.config.settings import (
     LoraConfig,
     MFConfig,
     MiniLMConfig,
-    Preset,
+    NextItemConfig,
     PromptConfig,
     SASRecConfig,
     TuningConfig,
@@ -25,7 +27,8 @@ from sellarec_lab.config.settings import (
 from sellarec_lab.config.tree import as_dict, replace
 
 __all__ = [
-    "ALL_LINEAR", "PRESETS", "AlignmentConfig", "BackboneConfig", "CodesConfig", "DINConfig", "InjectionConfig",
-    "LightGCNConfig", "LoopConfig", "LoraConfig", "MFConfig", "MiniLMConfig", "Preset", "PromptConfig",
-    "SASRecConfig", "TuningConfig", "as_dict", "faster", "preset", "replace",
+    "ALL_LINEAR", "PRESETS", "TASKS", "AlignmentConfig", "BackboneConfig", "CodesConfig", "DINConfig", "IndexConfig",
+    "InjectionConfig", "LCRecConfig", "LightGCNConfig", "LoopConfig", "LoraConfig", "MFConfig", "MiniLMConfig",
+    "NextItemConfig", "Preset", "PromptConfig", "SASRecConfig", "TuningConfig", "as_dict", "faster", "preset",
+    "replace",
 ]  # fmt: skip

@@ -1,8 +1,11 @@
-"""The presets: one name for the whole tree."""
+"""The tree that holds all settings, and the presets: one name for the whole tree."""
 
 import dataclasses
+from dataclasses import dataclass, field
 from typing import Any
 
+from sellarec_lab.config.indices import IndexConfig
+from sellarec_lab.config.lcrec import LCRecConfig
 from sellarec_lab.config.settings import (
     CF_LOOP,
     AlignmentConfig,
@@ -15,12 +18,37 @@ from sellarec_lab.config.settings import (
     LoraConfig,
     MFConfig,
     MiniLMConfig,
-    Preset,
+    NextItemConfig,
     PromptConfig,
     SASRecConfig,
     TuningConfig,
 )
 from sellarec_lab.config.tree import replace
+
+
+@dataclass(frozen=True)
+class Preset:
+    """The whole tree. One object describes a run; its hash is part of every artifact's key."""
+
+    name: str
+    dataset: str
+    seed: int = 0
+    backbone: BackboneConfig = BackboneConfig()
+    prompt: PromptConfig = PromptConfig()
+    lora: LoraConfig = LoraConfig()
+    mf: MFConfig = MFConfig()
+    mf_plain: MFConfig = MFConfig(biases=False)  # matrix factorisation as the papers of this family train it
+    lightgcn: LightGCNConfig = LightGCNConfig()
+    sasrec: SASRecConfig = SASRecConfig()
+    din: DINConfig = DINConfig()
+    codes: CodesConfig = CodesConfig()
+    tuning: TuningConfig = TuningConfig()
+    alignment: AlignmentConfig = AlignmentConfig()
+    injection: InjectionConfig = InjectionConfig()
+    indices: IndexConfig = IndexConfig()
+    lcrec: LCRecConfig = LCRecConfig()
+    next_item: NextItemConfig = NextItemConfig()
+    artifacts: str = field(default="artifacts", metadata={"location": True})
 
 
 def _loop(base: LoopConfig, **changes: Any) -> LoopConfig:

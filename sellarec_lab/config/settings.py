@@ -1,6 +1,6 @@
-"""The settings of every stage as a frozen dataclass, and the tree that holds them all."""
+"""The settings of every stage as a frozen dataclass."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 ALL_LINEAR = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 
@@ -125,6 +125,20 @@ class SASRecConfig:
 
 
 @dataclass(frozen=True)
+class NextItemConfig:
+    """SASRec for the next item, with the softmax over the whole catalogue (arXiv 2309.07602)."""
+
+    dim: int = 64
+    layers: int = 2
+    heads: int = 2
+    dropout: float = 0.3
+    history: int = 50  # most recent items that are read
+    loop: LoopConfig = LoopConfig(
+        learning_rate=1e-3, batch_size=128, epochs=100, schedule="constant", evaluations=1, patience=10
+    )
+
+
+@dataclass(frozen=True)
 class DINConfig:
     """Deep Interest Network (arXiv 1706.06978): the liked items, weighted by their bearing on the candidate."""
 
@@ -185,25 +199,3 @@ class InjectionConfig:
         unknown = set(self.trainable) - {"projector", "tables", "semantics", "lora"}
         _require(not unknown, f"injection.trainable: unknown parts {sorted(unknown)}")
         _require(self.loss_on in ("answer", "prompt"), f"loss_on is 'answer' or 'prompt', got {self.loss_on!r}")
-
-
-@dataclass(frozen=True)
-class Preset:
-    """The whole tree. One object describes a run; its hash is part of every artifact's key."""
-
-    name: str
-    dataset: str
-    seed: int = 0
-    backbone: BackboneConfig = BackboneConfig()
-    prompt: PromptConfig = PromptConfig()
-    lora: LoraConfig = LoraConfig()
-    mf: MFConfig = MFConfig()
-    mf_plain: MFConfig = MFConfig(biases=False)  # matrix factorisation as the papers of this family train it
-    lightgcn: LightGCNConfig = LightGCNConfig()
-    sasrec: SASRecConfig = SASRecConfig()
-    din: DINConfig = DINConfig()
-    codes: CodesConfig = CodesConfig()
-    tuning: TuningConfig = TuningConfig()
-    alignment: AlignmentConfig = AlignmentConfig()
-    injection: InjectionConfig = InjectionConfig()
-    artifacts: str = field(default="artifacts", metadata={"location": True})

@@ -12,6 +12,8 @@ from tqdm.auto import tqdm
 from sellarec_lab import metrics
 from sellarec_lab.data.interactions import Interactions
 
+_QUERIES = 512  # rankings at a time: a matrix of queries x items
+
 
 @dataclass(frozen=True)
 class Profiles:
@@ -35,20 +37,14 @@ class Profiles:
         return len(self.titles) - 1
 
 
-class Ranker:
-    """``recommend`` and ``rank`` for whatever has ``profiles`` and can score a user's candidates."""
+class Recommends:
+    """``recommend`` for whatever has ``profiles`` and can score items for one user."""
 
     profiles: Profiles
 
-    def predict(self, frame: pd.DataFrame) -> pd.DataFrame:
-        """The frame's rows (``user_id, item_id, history``) with a float ``score``."""
-        raise NotImplementedError
-
     def score_items(self, user_id: int, items: Sequence[int], history: Sequence[int] | None = None) -> np.ndarray:
         """Scores of many items for one user [n]; ``history`` defaults to all that the user has liked."""
-        known = self.profiles.liked.get(user_id, []) if history is None else history
-        frame = pd.DataFrame({"user_id": user_id, "item_id": list(items)})
-        return self.predict(frame.assign(history=[tuple(known)] * len(frame)))["score"].to_numpy()
+        raise NotImplementedError
 
     def recommend(self, user_id: int, k: int = 10) -> pd.DataFrame:
         """The k best items of the whole catalogue that the user has not rated: ``item_id, title, score``.
@@ -60,10 +56,28 @@ class Ranker:
         if user_id not in seen:
             raise KeyError(f"user {user_id} is not in the data; known ids run from {min(seen)} to {max(seen)}")
         items = np.setdiff1d(np.arange(1, self.profiles.n_items + 1), seen[user_id])
-        scores = self.score_items(user_id, items.tolist())
-        best = np.argsort(-scores, kind="stable")[:k]
-        titles = [self.profiles.titles[i] for i in items[best]]
-        return pd.DataFrame({"item_id": items[best], "title": titles, "score": scores[best].astype(float)})
+        return best(self.profiles, items, self.score_items(user_id, items.tolist()), k)
+
+
+def best(profiles: Profiles, items: np.ndarray, scores: np.ndarray, k: int) -> pd.DataFrame:
+    """The k best of some items by score, without those of score -inf: ``item_id, title, score``."""
+    order = np.argsort(-scores, kind="stable")[:k]
+    order = order[scores[order] > -np.inf]
+    titles = [profiles.titles[i] for i in items[order]]
+    return pd.DataFrame({"item_id": items[order], "title": titles, "score": scores[order].astype(float)})
+
+
+class Ranker(Recommends):
+    """``recommend`` and ``rank`` for whatever has ``profiles`` and can score rows."""
+
+    def predict(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """The frame's rows (``user_id, item_id, history``) with a float ``score``."""
+        raise NotImplementedError
+
+    def score_items(self, user_id: int, items: Sequence[int], history: Sequence[int] | None = None) -> np.ndarray:
+        known = self.profiles.liked.get(user_id, []) if history is None else history
+        frame = pd.DataFrame({"user_id": user_id, "item_id": list(items)})
+        return self.predict(frame.assign(history=[tuple(known)] * len(frame)))["score"].to_numpy()
 
     def rank(self, queries: pd.DataFrame) -> pd.DataFrame:
         """`Ranks` of the targets among the whole catalogue without what each user has seen; a tie counts against the
@@ -76,3 +90,37 @@ class Ranker:
             items = np.setdiff1d(np.arange(1, self.profiles.n_items + 1), ask.seen)
             scores[row, items] = self.score_items(int(ask.Index), items.tolist(), ask.history)
         return metrics.rank_targets(scores, list(queries["targets"]), ties="worst", queries=queries.index)
+
+
+class NextItemRanker(Recommends):
+    """``recommend`` and ``rank`` for whatever has ``profiles`` and scores the whole catalogue after a history."""
+
+    def score_catalogue(self, histories: Sequence[Sequence[int]]) -> np.ndarray:
+        """Scores of all items after each history (item ids, oldest first), [Q, n_items + 1]; -inf for what is no
+        candidate, padding included."""
+        raise NotImplementedError
+
+    def score_items(self, user_id: int, items: Sequence[int], history: Sequence[int] | None = None) -> np.ndarray:
+        known = self.profiles.liked.get(user_id, []) if history is None else history
+        return self.score_catalogue([known])[0][list(items)]
+
+    def rank(self, queries: pd.DataFrame) -> pd.DataFrame:
+        """`Ranks` of the targets among the whole catalogue without what is ``seen``. Equal scores share the mean of the
+        ranks that they hold together: items that a model can't tell apart share their credit.
+
+        ``queries``, indexed by user_id: ``history`` and ``seen`` (item ids, oldest first), ``targets`` (item ids).
+        """
+        parts = []
+        for start in range(0, len(queries), _QUERIES):
+            some = queries.iloc[start : start + _QUERIES]
+            asked = {"targets": list(some["targets"]), "queries": some.index, "excluded": list(some["seen"])}
+            parts.append(metrics.rank_targets(self.score_catalogue(list(some["history"])), ties="mean", **asked))
+        return pd.concat(parts, ignore_index=True)
+
+
+def next_items(data: Interactions, split: str) -> pd.DataFrame:
+    """What is asked of a `NextItemRanker`: one query a row of the split, indexed by user_id, with ``history``,
+    ``seen`` (nothing: whatever is in the catalogue can come next) and ``targets``."""
+    rows = data.split(split).set_index("user_id")
+    targets = [(item,) for item in rows["item_id"]]
+    return pd.DataFrame({"history": rows["history"], "seen": [()] * len(rows), "targets": targets}, index=rows.index)

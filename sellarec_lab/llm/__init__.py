@@ -5,19 +5,30 @@ from sellarec_lab.llm.adapter import adapter_parameters, attach, load_adapter, s
 from sellarec_lab.llm.attention import last_attention
 from sellarec_lab.llm.backbone import LanguageModel, describe, embedded_folder, estimate_memory, load, quantised_layers
 from sellarec_lab.llm.corpus import CatalogueCorpus
+from sellarec_lab.llm.decode import Beams, Step, Tree, beam_search, grow, tree_scores, write
 from sellarec_lab.llm.encode import Batch, Encoded, Encoder, Slots
 from sellarec_lab.llm.examples import EncodedRows, Examples, by_length, grouped_rows, shuffled_rows
 from sellarec_lab.llm.finetune import finetune
-from sellarec_lab.llm.losses import AnswerLoss, Loss, Objective, PairLoss, TextLoss, pairwise_loss
-from sellarec_lab.llm.minilm import new_model, pretrain, train_tokenizer
+from sellarec_lab.llm.losses import (
+    AnswerLoss,
+    Loss,
+    Objective,
+    PairLoss,
+    TextLoss,
+    pairwise_loss,
+    target_loss,
+    text_loss,
+)
+from sellarec_lab.llm.minilm import new_model, of_words, pretrain, train_tokenizer
 from sellarec_lab.llm.score import SoftTokens, alike, last_hidden, score, score_shared, splice
-from sellarec_lab.llm.stored import inputs, pretraining, ready, stored
+from sellarec_lab.llm.stored import inputs, pretraining, ready, save_whole, stored, whole
 
 __all__ = [
-    "AnswerLoss", "Batch", "CatalogueCorpus", "Encoded", "EncodedRows", "Encoder", "Examples", "LanguageModel",
-    "Loss", "Objective", "PairLoss", "Slots", "SoftTokens", "TextLoss", "adapter_parameters", "alike", "attach",
-    "by_length", "describe", "embedded_folder", "estimate_memory", "finetune", "grouped_rows", "inputs",
-    "last_attention", "last_hidden", "load", "load_adapter", "new_model", "pairwise_loss", "pretrain",
-    "pretraining", "quantised_layers", "ready", "save_adapter", "score", "score_shared", "set_trainable",
-    "shuffled_rows", "splice", "stored", "train_tokenizer",
+    "AnswerLoss", "Batch", "Beams", "CatalogueCorpus", "Encoded", "EncodedRows", "Encoder", "Examples",
+    "LanguageModel", "Loss", "Objective", "PairLoss", "Slots", "SoftTokens", "Step", "TextLoss", "Tree",
+    "adapter_parameters", "alike", "attach", "beam_search", "by_length", "describe", "embedded_folder",
+    "estimate_memory", "finetune", "grouped_rows", "grow", "inputs", "last_attention", "last_hidden", "load",
+    "load_adapter", "new_model", "of_words", "pairwise_loss", "pretrain", "pretraining", "quantised_layers", "ready",
+    "save_adapter", "save_whole", "score", "score_shared", "set_trainable", "shuffled_rows", "splice", "stored",
+    "target_loss", "text_loss", "train_tokenizer", "tree_scores", "whole", "write",
 ]  # fmt: skip

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import peft
+import torch
 from torch import nn
 
 from sellarec_lab import runtime
@@ -26,20 +27,26 @@ def _quiet() -> Iterator[None]:
 
 
 def attach(
-    lm: LanguageModel, config: LoraConfig, gradient_checkpointing: bool = False, words: Sequence[str] = ()
-) -> None:
+    lm: LanguageModel, config: LoraConfig, gradient_checkpointing: bool = False, words: Sequence[str] = (),
+    starts: torch.Tensor | None = None,
+) -> None:  # fmt: skip
     """Wrap the backbone with a fresh LoRA adapter, in place. Adapter weights are float32 on any backbone.
 
-    ``words`` are added to the vocabulary; their rows, and no others, train and are saved with the adapter.
+    ``words`` are added to the vocabulary; their rows, and no others, train and are saved with the adapter. They start
+    at ``starts`` [words, width], or where the backbone has them.
 
     Raises:
         ValueError: the backbone has an adapter already, or none of the target modules exists in it.
     """
     if isinstance(lm.model, peft.PeftModel):
         raise ValueError("the backbone has an adapter already; load the backbone again")
+    ids = _add_words(lm, words)
+    if starts is not None:
+        with torch.no_grad():
+            lm.base.get_input_embeddings().weight[ids] = starts.to(lm.base.get_input_embeddings().weight)
     settings = peft.LoraConfig(
         r=config.r, lora_alpha=config.alpha, lora_dropout=config.dropout, target_modules=list(config.targets),
-        task_type="CAUSAL_LM", trainable_token_indices=_add_words(lm, words),
+        task_type="CAUSAL_LM", trainable_token_indices=ids,
     )  # fmt: skip
     if gradient_checkpointing:
         lm.model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})

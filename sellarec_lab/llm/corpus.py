@@ -1,14 +1,17 @@
-"""Texts for a mini-LLM that is pre-trained on a catalogue: its titles, years and genres, who-likes-what of train."""
+"""Texts for a mini-LLM that is pre-trained on a catalogue: titles, kinds, descriptions, who-likes-what of train."""
 
 import numpy as np
 import pandas as pd
 
-_ARTICLES = ("{title} is a {genres} film.", "Film: {title}. Genre: {genres}.", "Marks of {title}: {genres}.")
+_FILMS = ("{title} is a {kinds} film.", "Film: {title}. Genre: {kinds}.", "Marks of {title}: {kinds}.")
+_THINGS = ("{title} belongs to {kinds}.", "Item: {title}. Kind: {kinds}.", "{title}: {about}", "{about} It is {title}.")
+_TOLD = 60  # most words of a description
 
 
 class CatalogueCorpus:
-    """Draws texts from a catalogue (``title`` and, where there is one, ``genres`` joined by ``|``) and from the
-    positive rows of train. Neither valid nor test rows, nor any negative, are read.
+    """Draws texts from a catalogue and from the positive rows of train; neither valid nor test rows, nor any negative,
+    are read. Of items: ``title`` and, where they are there, ``genres`` joined by ``|``; otherwise ``categories`` joined
+    by commas, and ``description``.
 
     Three kinds: statements about an item; talk of an invented fan of some genres, who says yes or no to items; lists
     of items that one user of train liked, in random order.
@@ -16,9 +19,13 @@ class CatalogueCorpus:
 
     def __init__(self, items: pd.DataFrame, train: pd.DataFrame, seed: int):
         self.titles = items["title"].to_numpy()
-        genres = items["genres"] if "genres" in items else pd.Series("", index=items.index)
-        flags = genres.str.get_dummies("|")
-        self.genres, self.names = flags.to_numpy(dtype=float), [name.lower() for name in flags.columns]
+        column, mark = ("genres", "|") if "genres" in items else ("categories", ", ")
+        kinds = items[column] if column in items else pd.Series("", index=items.index)
+        flags = kinds.str.get_dummies(mark)
+        self.kinds, self.names = flags.to_numpy(dtype=float), [name.lower() for name in flags.columns]
+        about = items["description"] if "description" in items else pd.Series("", index=items.index)
+        self.about = [" ".join(text.split()[:_TOLD]) for text in about]
+        self.articles = _FILMS if column == "genres" else _THINGS
         rows = train[train["label"] == 1]
         self.liked = [group.to_numpy() - 1 for _, group in rows.groupby("user_id")["item_id"] if len(group) > 2]
         self.seed = seed
@@ -35,13 +42,14 @@ class CatalogueCorpus:
 
     def _statement(self, rng: np.random.Generator) -> str:
         item = rng.integers(len(self.titles))
-        genres = ", ".join(self.names[g] for g in np.flatnonzero(self.genres[item]))
-        return _ARTICLES[rng.integers(len(_ARTICLES))].format(title=self.titles[item], genres=genres)
+        kinds = ", ".join(self.names[k] for k in np.flatnonzero(self.kinds[item]))
+        article = self.articles[rng.integers(len(self.articles))]
+        return article.format(title=self.titles[item], kinds=kinds, about=self.about[item] or kinds)
 
     def _talk(self, rng: np.random.Generator) -> str:
         """Favourites by title or taste in words, then offers with the fan's answer."""
         loved = rng.choice(len(self.names), min(len(self.names), rng.integers(1, 4)), replace=False)
-        score = self.genres[:, loved].sum(1)
+        score = self.kinds[:, loved].sum(1)
         yes, no = np.flatnonzero(score > 0), np.flatnonzero(score == 0)
         if not len(yes) or not len(no):
             return self._statement(rng)

@@ -11,6 +11,7 @@ import torch
 
 from sellarec_lab.prompts import KINDS, Prompt, Slot, Text
 
+Target = str | Sequence[Text]  # what should follow a prompt
 _MARK = "\ue000"  # private-use character that stands for a soft token while a chat template is rendered
 
 
@@ -99,6 +100,12 @@ class Encoder:
                 text = text.replace(special, special[0] + "\u200b" + special[1:])
         return text
 
+    def _plain(self, target: Target) -> str:
+        """Segments as one text in which only tokens may spell tokens; a string is taken as it is."""
+        if isinstance(target, str):
+            return target
+        return "".join(s.text if s.role == "token" else self._harmless(s.text) for s in target)
+
     def _tokens(self, text: str) -> list[int]:
         return self.tokenizer(text, add_special_tokens=False)["input_ids"]
 
@@ -107,7 +114,7 @@ class Encoder:
         return self.encode_many([prompt], spans=True)[0]
 
     def encode_many(
-        self, prompts: Sequence[Prompt], spans: bool = False, targets: Sequence[str] | None = None
+        self, prompts: Sequence[Prompt], spans: bool = False, targets: Sequence[Target] | None = None
     ) -> list[Encoded]:
         """Many prompts with one call of the tokenizer; with ``targets``, each followed by its own and the end token.
 
@@ -122,7 +129,7 @@ class Encoder:
         encoded = [self._assemble(c, coded, place, spans) for c in cut]
         if targets is None:
             return encoded
-        tails = [[*self._tokens(text), self.tokenizer.eos_token_id] for text in targets]
+        tails = [[*self._tokens(self._plain(target)), self.tokenizer.eos_token_id] for target in targets]
         return [e._replace(ids=e.ids + tail, target=len(tail)) for e, tail in zip(encoded, tails, strict=True)]
 
     def _cut(self, prompt: Prompt) -> _Cut:
@@ -135,7 +142,7 @@ class Encoder:
                 runs.append("")
             else:
                 start = len(runs[-1])
-                runs[-1] += segment.text if segment.role == "token" else self._harmless(segment.text)
+                runs[-1] += self._plain((segment,))
                 pieces.append((len(runs) - 1, start, len(runs[-1])))
         runs[-1] += after
         return _Cut(runs, pieces, slots)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from sellarec_lab.llm.encode import Batch, Encoded, Encoder
+from sellarec_lab.llm.encode import Batch, Encoded, Encoder, Target
 from sellarec_lab.prompts import Prompt
 from sellarec_lab.training import Batches
 
@@ -16,7 +16,7 @@ _KEPT = 32_768  # as many prompts are encoded once and kept (some 30 MB); of mor
 class EncodedRows:
     """Prompts as tokens: ``rows[numbers]``. ``prompts`` may be a list, or make each prompt when it is asked for."""
 
-    def __init__(self, encoder: Encoder, prompts: Sequence[Prompt], targets: Sequence[str] | None = None):
+    def __init__(self, encoder: Encoder, prompts: Sequence[Prompt], targets: Sequence[Target] | None = None):
         self.encoder, self.prompts, self.targets = encoder, prompts, targets
         self._lengths = np.zeros(len(prompts), dtype=np.int32)
         self._kept: dict[int, Encoded] = {}
@@ -52,7 +52,7 @@ class Examples:
 
     prompts: Sequence[Prompt]
     labels: np.ndarray | None = None
-    targets: Sequence[str] | None = None
+    targets: Sequence[Target] | None = None
     groups: np.ndarray | None = None
 
     def batches(

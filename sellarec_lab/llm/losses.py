@@ -9,8 +9,10 @@ import torch.nn.functional as F
 from torch import nn
 
 from sellarec_lab.llm.backbone import LanguageModel
-from sellarec_lab.llm.encode import Batch
+from sellarec_lab.llm.encode import Batch, Encoder, Target
+from sellarec_lab.llm.examples import EncodedRows, by_length
 from sellarec_lab.llm.score import SoftTokens, splice
+from sellarec_lab.prompts import Prompt, Text
 
 
 class Loss(Protocol):
@@ -69,6 +71,28 @@ class TextLoss:
         place = torch.arange(hidden.shape[1] - 1, device=hidden.device)  # [L - 1]
         asked = (place >= batch.last[:, None]) & (place < batch.end[:, None])  # [B, L - 1], positions that predict
         return F.cross_entropy(lm.logits(hidden[:, :-1][asked]), batch.ids[:, 1:][asked])
+
+
+@torch.no_grad()
+def target_loss(
+    lm: LanguageModel, encoder: Encoder, prompts: Sequence[Prompt], targets: Sequence[Target], batch_size: int = 128
+) -> float:
+    """Mean cross-entropy, in nats a token, of texts that follow prompts, their end tokens included."""
+    lm.model.eval()
+    encoded, told, total, many = EncodedRows(encoder, prompts, targets), TextLoss(), 0.0, 0
+    for rows in by_length(encoded.lengths(), batch_size):
+        batch = encoder.collate(encoded[rows]).to(lm.device)
+        tokens = int((batch.end - batch.last).sum())
+        total += float(told(lm, lm.hidden(lm.embed(batch.ids), batch.mask), batch)) * tokens
+        many += tokens
+    return total / many
+
+
+def text_loss(lm: LanguageModel, texts: Sequence[str]) -> float:
+    """Mean cross-entropy, in nats a token, of plain texts after their first word: is a model still at home in them?"""
+    starts, rests = zip(*(text.split(" ", 1) for text in texts if " " in text), strict=True)
+    prompts = [Prompt((Text(start),), "", ("", ""), 0, 0) for start in starts]
+    return target_loss(lm, Encoder(lm.tokenizer, "plain"), prompts, [f" {rest}" for rest in rests])
 
 
 class Objective(nn.Module):

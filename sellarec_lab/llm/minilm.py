@@ -1,6 +1,6 @@
 """A small language model of one's own: tokenizer and pre-training, for where no weights of a hub can be had."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +10,10 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from torch import nn
 from transformers import PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
 
-from sellarec_lab import training
+from sellarec_lab import runtime, training
 from sellarec_lab.config import LoopConfig, MiniLMConfig
+from sellarec_lab.llm.backbone import LanguageModel
+from sellarec_lab.runtime import Decision
 
 END = "<|endoftext|>"
 
@@ -40,6 +42,17 @@ def new_model(config: MiniLMConfig, vocabulary: int) -> Qwen2ForCausalLM:
             max_position_embeddings=1024, tie_word_embeddings=True, bos_token_id=None, eos_token_id=0, pad_token_id=0,
         )
     )  # fmt: skip
+
+
+def of_words(words: Sequence[str], config: MiniLMConfig) -> LanguageModel:
+    """A randomly initialised decoder whose vocabulary is ``words`` and an end token, which also begins every text; all
+    of it trains."""
+    plain = Tokenizer(models.WordLevel({END: 0}, unk_token=END))
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=plain, bos_token=END, eos_token=END, pad_token=END)
+    tokenizer.add_tokens(list(words))
+    model, on = new_model(config, len(tokenizer)), runtime.device()
+    decided = {"device": on, "dtype": Decision("float32", "trained from nothing")}
+    return LanguageModel(model.to(on.value), tokenizer, "decoder of words", "plain", decided)
 
 
 class _NextToken(nn.Module):

@@ -49,6 +49,18 @@ def stored(cfg: Preset, data: Interactions, adapter: Path | None = None) -> Lang
     return lm
 
 
+def save_whole(lm: LanguageModel, folder: Path) -> None:
+    """Write a model that was trained whole, with its tokenizer, as an ordinary folder."""
+    if runtime.is_main():
+        lm.base.save_pretrained(folder)
+        lm.tokenizer.save_pretrained(folder)
+
+
+def whole(folder: Path) -> BackboneConfig:
+    """How a model that was trained whole is loaded again: as it is."""
+    return BackboneConfig(name=str(folder), quantisation="none", dtype="float32", template="plain")
+
+
 def inputs(cfg: Preset) -> dict:
     """What decides a backbone's numbers: its settings, the decisions taken for this machine, and its weights."""
     on = runtime.device().value

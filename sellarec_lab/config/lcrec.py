@@ -1,0 +1,33 @@
+"""LC-Rec (arXiv 2311.09049): what is learned, in which mixture, and how."""
+
+from dataclasses import dataclass
+
+from sellarec_lab.config.settings import LoopConfig, LoraConfig, MiniLMConfig, _require
+
+TASKS = ("sequence", "index", "fusion", "search", "preference")  # SEQ, MUT, ASY, ITE, PER in the paper's table
+
+
+@dataclass(frozen=True)
+class LCRecConfig:
+    """Alignment tuning, and how items are read and written."""
+
+    tasks: tuple[str, ...] = TASKS
+    language: bool = True  # False: no language at all, a decoder trained from nothing on indices alone (TIGER-style)
+    history: int = 20  # most recent items that a prompt shows
+    description: int = 40  # most words of a description that a prompt shows or asks for
+    start: str = "words"  # rows of new tokens start at the mean of the words of the items that share the code; "random"
+    prefix: float = 0.0  # weight of the loss of each prefix of an index (APAO, arXiv 2603.02730), moved to the worst
+    beams: int = 20
+    decoder: MiniLMConfig = MiniLMConfig()  # sizes of the decoder without language
+    lora: LoraConfig = LoraConfig(dropout=0.0)
+    loop: LoopConfig = LoopConfig(learning_rate=2e-3, batch_size=64, epochs=10, evaluations=1, patience=3)
+
+    def __post_init__(self):
+        unknown = [task for task in self.tasks if task not in TASKS]
+        _require(not unknown, f"lcrec.tasks: {unknown} unknown; known tasks: {', '.join(TASKS)}")
+        _require(
+            "sequence" in self.tasks, "lcrec.tasks must hold 'sequence': without it no next item is ever asked for"
+        )
+        _require(self.start in ("words", "random"), f"lcrec.start is 'words' or 'random', got {self.start!r}")
+        _require(self.beams > 0, f"lcrec.beams must be positive, got {self.beams}")
+        _require(self.history > 0, f"lcrec.history must be positive, got {self.history}")

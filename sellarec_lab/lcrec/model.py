@@ -1,0 +1,122 @@
+"""The trained LC-Rec: recommend, rank, search, save and load."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+
+from sellarec_lab import indices, llm, runtime
+from sellarec_lab.config import BackboneConfig, LCRecConfig, LoopConfig, LoraConfig, MiniLMConfig
+from sellarec_lab.data import NextItemRanker, Profiles, best
+from sellarec_lab.lcrec.catalogue import Catalogue
+from sellarec_lab.lcrec.tasks import BARE, Speaker
+from sellarec_lab.prompts import Prompt
+
+EXACT = 5000  # up to so many items the whole catalogue is scored; of more, a beam search finds the best
+_FAR = -1e9  # the score of what the beams did not find: behind everything that they found
+
+
+class LCRec(NextItemRanker):
+    """A language model that reads a history of item indices and writes the next one (arXiv 2311.09049)."""
+
+    def __init__(
+        self, lm: llm.LanguageModel, backbone: BackboneConfig, catalogue: Catalogue, profiles: Profiles,
+        settings: LCRecConfig,
+    ):  # fmt: skip
+        self.lm, self.backbone, self.catalogue = lm, backbone, catalogue
+        self.profiles, self.settings = profiles, settings
+        self.encoder = llm.Encoder(lm.tokenizer, "plain")
+        self.speaker = Speaker(catalogue, settings.history, None if settings.language else BARE)
+        self.tree = indices.Trie.of(self._token_ids()).to(lm.device)
+
+    def _token_ids(self) -> torch.Tensor:
+        """Ids of the tokens that spell each item's index [n_items + 1, levels]; -1 for an item without one."""
+        spelled = [indices.split(words) for words in self.catalogue.words]
+        levels = max(map(len, spelled))
+        return torch.tensor([self.lm.tokenizer.convert_tokens_to_ids(w) if w else [-1] * levels for w in spelled])
+
+    def prompt(self, history: Sequence[int], template: int = 0) -> Prompt:
+        """The prompt that asks what follows a history, by one of the sequence templates."""
+        return self.speaker.next_item([i for i in history if self.catalogue.words[i]], template)
+
+    def score_prompts(self, prompts: Sequence[Prompt], exact: bool | None = None) -> np.ndarray:
+        """Log-probabilities of all items after each prompt, [n, n_items + 1]; -inf for items without an index.
+
+        ``exact``: of the whole catalogue at once, the default up to 5,000 items; otherwise by a beam search, and what
+        it does not find has one and the same low score. Items that share an index share its score.
+        """
+        exact = self.tree.n_leaves <= EXACT if exact is None else exact
+        if exact:
+            leaves = llm.tree_scores(self.lm, self.encoder, prompts, self.tree).numpy()
+        else:
+            leaves = np.full((len(prompts), self.tree.n_leaves), _FAR, dtype=np.float32)
+            found = llm.beam_search(self.lm, self.encoder, prompts, self.tree, self.settings.beams)
+            rows, places = (found.leaves >= 0).nonzero(as_tuple=True)
+            leaves[rows, found.leaves[rows, places]] = found.scores[rows, places]
+        out = np.full((len(prompts), len(self.catalogue.words)), -np.inf, dtype=np.float32)
+        items = np.array(self.catalogue.items)
+        out[:, items] = leaves[:, self.tree.leaf_of(torch.from_numpy(items)).cpu().numpy()]
+        return out
+
+    def score_catalogue(self, histories: Sequence[Sequence[int]], template: int = 0) -> np.ndarray:
+        """Log-probabilities of all items after each history, [Q, n_items + 1]; see `score_prompts`."""
+        return self.score_prompts([self.prompt(history, template) for history in histories])
+
+    def search(self, words: str, k: int = 10) -> pd.DataFrame:
+        """The k items that the model finds for an intention in words: ``item_id, title, score``."""
+        scores = self.score_prompts([self.speaker.find(words)])[0]
+        return best(self.profiles, np.arange(len(scores)), scores, k)
+
+    def beams(self, history: Sequence[int], beams: int | None = None) -> Iterator[pd.DataFrame]:
+        """The search after a history, level by level: ``beam, parent, token, score``."""
+        batch = self.encoder.collate([self.encoder.encode(self.prompt(history))]).to(self.lm.device)
+        steps = llm.grow(self.lm, batch, self.tree, beams or self.settings.beams)
+        for level, step in enumerate(steps):
+            tokens = self.lm.tokenizer.convert_ids_to_tokens(self.tree.token[level][step.nodes[0]].tolist())
+            told = {"parent": step.parents[0].tolist(), "token": tokens, "score": step.scores[0].tolist()}
+            yield pd.DataFrame(told).rename_axis("beam").reset_index()
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Write ``adapter/`` (plain PEFT; ``model/`` without language), ``lcrec_config.json``, ``catalogue.json``."""
+        folder = Path(folder)
+        if self.settings.language:
+            llm.save_adapter(self.lm, folder / "adapter")
+        else:
+            llm.save_whole(self.lm, folder / "model")
+        settings = {"backbone": dataclasses.asdict(self.backbone), "lcrec": dataclasses.asdict(self.settings)}
+        known = {"profiles": dataclasses.asdict(self.profiles), "catalogue": dataclasses.asdict(self.catalogue)}
+        runtime.write_text(folder / "catalogue.json", json.dumps(known))
+        told = settings | {"libraries": runtime.versions()}
+        runtime.write_text(folder / "lcrec_config.json", json.dumps(told, indent=1))
+
+
+def load(folder: str | Path) -> LCRec:
+    """Load what `LCRec.save_pretrained` wrote; the backbone is read from its own place.
+
+    Raises:
+        FileNotFoundError: the folder holds no saved LC-Rec.
+        ValueError: the adapter does not fit.
+    """
+    folder = Path(folder)
+    if not (folder / "lcrec_config.json").is_file():
+        raise FileNotFoundError(f"{folder} has no lcrec_config.json: it was not written by save_pretrained")
+    told = json.loads((folder / "lcrec_config.json").read_text(encoding="utf-8"))
+    known = json.loads((folder / "catalogue.json").read_text(encoding="utf-8"))
+    parts = {"lora": LoraConfig, "loop": LoopConfig, "decoder": MiniLMConfig}
+    settings = {n: parts[n](**v) if n in parts else v for n, v in told["lcrec"].items()}
+    settings = LCRecConfig(**settings)
+    backbone = BackboneConfig(**told["backbone"] | {"pretraining": None})
+    lm = llm.load(backbone if settings.language else llm.whole(folder / "model"))
+    if settings.language:
+        llm.load_adapter(lm, folder / "adapter")
+    people = known["profiles"]
+    for name in ("liked", "seen"):
+        people[name] = {int(user): items for user, items in people[name].items()}
+    said = Catalogue(**known["catalogue"])
+    return LCRec(lm, backbone, said, Profiles(**people), settings)
