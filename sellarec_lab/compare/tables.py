@@ -4,6 +4,7 @@ Intervals come from a bootstrap over users; with several seeds a value is the me
 """
 
 import dataclasses
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
@@ -21,6 +22,8 @@ METRICS = ("auc", "uauc")  # in every part of test
 WITHIN = ("ndcg", "map")  # on the whole test split; within a user, as UAUC is
 CALIBRATION = ("log_loss", "ece")  # after a logistic calibration that is fitted on valid, the same for every model
 RANKING = next_item().metrics
+Runs = Sequence[pd.DataFrame]  # a model's scored test frames, one a seed
+Models = Mapping[str, Runs]
 _BINS = 10  # of equal width, for the expected calibration error
 COLUMNS = ["model", "split", "metric", "value", "low", "high", "seeds", "seconds"]
 
@@ -37,13 +40,7 @@ def parts(frame: pd.DataFrame, data: Interactions | None = None) -> dict[str, np
     return {name: m for name, m in masks.items() if (frame[m].groupby("user_id")["label"].nunique() == 2).any()}
 
 
-def table(
-    cfg: Preset,
-    data: Interactions,
-    scored: Mapping[str, Sequence[pd.DataFrame]],
-    samples: int = 1000,
-    rank_users: int = 0,
-) -> pd.DataFrame:
+def table(cfg: Preset, data: Interactions, scored: Models, samples: int = 1000, rank_users: int = 0) -> pd.DataFrame:
     """The results: ``model, split, metric, value, low, high, seeds, seconds``, one row a model, part and metric.
 
     ``seconds`` are those of training and scoring, over all seeds. A model that failed with every seed has one row
@@ -64,17 +61,18 @@ def table(
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def _seeds(scored: Mapping[str, Sequence[pd.DataFrame]], name: str, first: int = 0) -> list[int]:
-    """The seeds of a model's frames; a plain mapping holds them in turn."""
-    return scored.seeds[name] if isinstance(scored, Scored) else list(range(first, first + len(scored[name])))
+def _by_seed(scored: Models, name: str, first: int = 0) -> dict[int, pd.DataFrame]:
+    """Seed -> a model's frame; a plain mapping holds them in turn."""
+    seeds = scored.seeds[name] if isinstance(scored, Scored) else itertools.count(first)
+    return dict(zip(seeds, scored[name]))
 
 
-def _presets(cfg: Preset, name: str, scored: Mapping[str, Sequence[pd.DataFrame]]) -> list[Preset]:
+def _presets(cfg: Preset, name: str, scored: Models) -> list[Preset]:
     """The presets that a model's frames come from."""
-    return [dataclasses.replace(cfg, seed=s) for s in _seeds(scored, name, cfg.seed)]
+    return [dataclasses.replace(cfg, seed=s) for s in _by_seed(scored, name, cfg.seed)]
 
 
-def _ranked(frames: Sequence[pd.DataFrame], data: Interactions, samples: int) -> list[tuple]:
+def _ranked(frames: Runs, data: Interactions, samples: int) -> list[tuple]:
     return [
         (part, metric, *metrics.interval([f[mask] for f in frames], metric, samples))
         for part, mask in parts(frames[0], data).items()
@@ -82,9 +80,7 @@ def _ranked(frames: Sequence[pd.DataFrame], data: Interactions, samples: int) ->
     ]
 
 
-def _calibrated(
-    seeds: list[Preset], data: Interactions, name: str, frames: Sequence[pd.DataFrame], samples: int
-) -> list[tuple]:
+def _calibrated(seeds: list[Preset], data: Interactions, name: str, frames: Runs, samples: int) -> list[tuple]:
     """Log loss (nats) and expected calibration error of calibrated scores: means over seeds, with intervals."""
     users, codes = np.unique(frames[0]["user_id"], return_inverse=True)
     draws = np.random.default_rng(0).multinomial(len(users), np.full(len(users), 1 / len(users)), samples)
@@ -105,9 +101,7 @@ def _calibrated(
     return [("test", m, values[i, 0], *bounds[:, i]) for i, m in enumerate(CALIBRATION)]
 
 
-def paired_tests(
-    scored: Mapping[str, Sequence[pd.DataFrame]], against: str = "sella", samples: int = 1000
-) -> pd.DataFrame:
+def paired_tests(scored: Models, against: str = "sella", samples: int = 1000) -> pd.DataFrame:
     """``against`` minus every other model, on the same users: ``model, split, metric, difference, low, high, p_value,
     p_holm, users, detectable``.
 
@@ -122,9 +116,11 @@ def paired_tests(
         raise ValueError(f"nothing to compare with: {against!r} has no scores; scored: {', '.join(scored) or 'none'}")
     rows = []
     for name in tqdm(scored, "paired tests", unit="model", leave=False, delay=2):
-        ours, theirs = _same_seeds(scored, against, name)
-        if name == against or not ours:
+        frames = _by_seed(scored, against), _by_seed(scored, name)
+        both = [seed for seed in frames[0] if seed in frames[1]]
+        if name == against or not both:
             continue
+        ours, theirs = ([by_seed[seed] for seed in both] for by_seed in frames)
         for part, mask in parts(ours[0]).items():
             for metric in METRICS:
                 pair = metrics.paired([f[mask] for f in ours], [f[mask] for f in theirs], metric, samples)
@@ -133,13 +129,6 @@ def paired_tests(
     tests = pd.DataFrame(rows, columns=names)
     tests.insert(7, "p_holm", tests.groupby(["split", "metric"])["p_value"].transform(_holm))
     return tests
-
-
-def _same_seeds(scored: Mapping[str, Sequence[pd.DataFrame]], a: str, b: str) -> tuple[list, list]:
-    """The frames of two models with the seeds that both have."""
-    frames = [dict(zip(_seeds(scored, name), scored[name], strict=True)) for name in (a, b)]
-    both = [seed for seed in frames[0] if seed in frames[1]]
-    return [frames[0][s] for s in both], [frames[1][s] for s in both]
 
 
 def _holm(p: pd.Series) -> pd.Series:
