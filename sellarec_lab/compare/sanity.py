@@ -72,7 +72,7 @@ def _shuffled(scored: pd.DataFrame, times: int = 20) -> list[tuple[str, str, str
 def _renumbered(model: Recommender, valid: pd.DataFrame, rows: int = 128) -> tuple[str, str, str]:
     """Scores may not depend on which number a user or item happens to have."""
     some, counts = valid.head(rows), (max(model.profiles.seen), model.profiles.n_items)
-    users, items = (np.append(0, 1 + np.random.default_rng(0).permutation(n)) for n in counts)  # new number of each
+    users, items = (np.append(0, 1 + np.random.default_rng(0).permutation(n)) for n in counts)  # old -> new; 0 stays
     other = renumber(model, users, items)
     moved = some.assign(
         user_id=users[some["user_id"]],

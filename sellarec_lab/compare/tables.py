@@ -25,7 +25,6 @@ RANKING = next_item().metrics
 Runs = Sequence[pd.DataFrame]  # a model's scored test frames, one a seed
 Models = Mapping[str, Runs]
 _BINS = 10  # of equal width, for the expected calibration error
-COLUMNS = ["model", "split", "metric", "value", "low", "high", "seeds", "seconds"]
 
 
 def parts(frame: pd.DataFrame, data: Interactions | None = None) -> dict[str, np.ndarray]:
@@ -58,7 +57,7 @@ def table(cfg: Preset, data: Interactions, scored: Models, samples: int = 1000, 
             ranks, part = full_ranking(seeds[0], data, name, rank_users), f"catalogue-{rank_users}"
             measured += [(part, metric, *metrics.interval(ranks, metric, samples)) for metric in RANKING]
         rows += [(name, *row, 1 if row[0].startswith("catalogue") else len(frames), spent) for row in measured]
-    return pd.DataFrame(rows, columns=COLUMNS)
+    return pd.DataFrame(rows, columns=["model", "split", "metric", "value", "low", "high", "seeds", "seconds"])
 
 
 def _by_seed(scored: Models, name: str, first: int = 0) -> dict[int, pd.DataFrame]:

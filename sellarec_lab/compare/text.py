@@ -67,9 +67,7 @@ def _strict(rows: pd.DataFrame) -> pd.DataFrame:
 
 def markdown(frame: pd.DataFrame, index: bool = True) -> str:
     """A frame as a markdown table."""
-    frame = pd.DataFrame(frame)
-    if index:
-        frame = frame.reset_index(names="model")
+    frame = frame.reset_index(names="model") if index else frame
     rows = [["" if pd.isna(v) else str(v) for v in row] for row in frame.astype(object).to_numpy()]
     cells = [list(map(str, frame.columns)), ["---"] * frame.shape[1], *rows]
     return "\n".join("| " + " | ".join(c.replace("|", "\\|").replace("<", "&lt;") for c in row) + " |" for row in cells)

@@ -176,8 +176,7 @@ class Workbench:
         """The widgets where there is a kernel; beside them the static page, for where there is none."""
         view = {"version_major": 2, "version_minor": 0, "model_id": self._desk.box.model_id}
         plain = f"Workbench(user {self.case.user_id}, item {self.case.item_id}, {', '.join(self.shown)})"
-        bundle = {"text/plain": plain, "text/html": self.to_html()}
-        return bundle | {"application/vnd.jupyter.widget-view+json": view}
+        return {"text/plain": plain, "text/html": self.to_html(), "application/vnd.jupyter.widget-view+json": view}
 
     # ------------------------------------------------------------------------------------------------------- inside
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import re
 import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,7 +13,7 @@ import ipywidgets as widgets
 
 from sellarec_lab.prompts import KINDS
 from sellarec_lab.views.prompt import small
-from sellarec_lab.workbench import files, render
+from sellarec_lab.workbench import render
 from sellarec_lab.workbench.case import template_text
 
 _WIDE = {"layout": {"width": "340px"}, "style": {"description_width": "92px"}}
@@ -35,10 +36,11 @@ class Desk:
     # ------------------------------------------------------------------------------------------------- callbacks
 
     def _wire(self) -> None:
+        bench, choose = self.bench, self._choose
         changes = {
-            "search": self.bench.search, "users": self._pick, "rows": self._row, "target": self._target,
-            "add": self._add, "template": self.bench.rephrase, "owner": self._own, "left": self._choose,
-            "right": self._choose, **{kind: functools.partial(self._switch, kind) for kind in KINDS},
+            "search": bench.search, "users": _if_any(bench.pick), "rows": _if_any(bench.target),
+            "target": self._target, "add": _if_any(bench.add), "template": bench.rephrase, "owner": self._own,
+            "left": choose, "right": choose, **{kind: functools.partial(self._switch, kind) for kind in KINDS},
         }  # fmt: skip
         for name, callback in changes.items():
             self._observe(self.widgets[name], callback)
@@ -61,14 +63,6 @@ class Desk:
         else:
             self.bench.error, self.widgets["error"].value = None, ""
 
-    def _pick(self, user: int | None) -> None:
-        if user is not None:
-            self.bench.pick(int(user))
-
-    def _row(self, item: int) -> None:
-        if item:
-            self.bench.target(int(item))
-
     def _target(self, title: str) -> None:
         known = self.bench.lookup.titled(title)
         if known is not None:
@@ -78,10 +72,6 @@ class Desk:
 
     def _tick(self, place: int, on: bool) -> None:
         (self.bench.add if on else self.bench.drop)(self.bench.roll[place])
-
-    def _add(self, title: str) -> None:
-        if title.strip():
-            self.bench.add(title)
 
     def _switch(self, kind: str, on: bool) -> None:
         (self.bench.switch_on if on else self.bench.switch_off)(kind)
@@ -100,8 +90,10 @@ class Desk:
         if name in ("undo", "reset", "rank"):
             getattr(self.bench, name)()
         else:
-            user = self.bench.lookup.name(self.bench.case.user_id)
-            path = self.bench.export(Path.cwd() / files.file_name(user, self.bench.case, f".{name}"))
+            case = self.bench.case
+            user = re.sub(r"[^\w.-]", "_", self.bench.lookup.name(case.user_id))  # what file systems dislike
+            what = "free-title" if case.title is not None else f"item-{case.item_id}"
+            path = self.bench.export(Path.cwd() / f"case_user-{user}_{what}.{name}")
             self.widgets["status"].value = small(f"written: {path}")
 
     # ---------------------------------------------------------------------------------------------- what is shown
@@ -161,6 +153,11 @@ class Desk:
         box.children = ticks
 
 
+def _if_any(do: Callable) -> Callable:
+    """For a control that may hold nothing: no user, no row (0), no title."""
+    return lambda value: do(value) if value and str(value).strip() else None
+
+
 def _offer(select, options: list[tuple[str, int]], value: int, otherwise: int | None = None) -> None:
     """Give a list other options only when they changed: a list that is rebuilt loses its place."""
     if list(select.options) != options:
@@ -176,23 +173,20 @@ def _plain(title: str) -> str:
 def _widgets(bench) -> dict[str, widgets.Widget]:
     titles = tuple(dict.fromkeys(bench.lookup.titles[1:])) if bench.data.n_items <= _LONGEST_LIST else ()
     lazy = {"continuous_update": False, **_WIDE}
-    hint = "id, part of a title, cold, worst"
-    names = list(bench.models)
-    kinds = {kind: widgets.Checkbox(description=f"{kind} token", indent=False, **_HALF) for kind in KINDS}
     buttons = {name: widgets.Button(description=text, **_HALF) for name, text in _BUTTONS.items()}
     buttons["rank"].layout.width = "340px"
     return {
-        "search": widgets.Text(description="find users", placeholder=hint, **lazy),
+        "search": widgets.Text(description="find users", placeholder="id, part of a title, cold, worst", **lazy),
         "users": widgets.Select(description="user", rows=6, **_WIDE),
         "rows": widgets.Dropdown(description="their films", **_WIDE),
         "target": widgets.Combobox(description="target title", options=titles, placeholder="any title", **lazy),
         "history": widgets.VBox(layout={"max_height": "300px", "overflow": "auto"}),
         "add": widgets.Combobox(description="add a title", options=titles, **lazy),
         "template": widgets.Textarea(rows=8, placeholder="template, one field a line", **lazy),
-        **kinds,
+        **{kind: widgets.Checkbox(description=f"{kind} token", indent=False, **_HALF) for kind in KINDS},
         "owner": widgets.Text(description="token owner", placeholder="another user's id", **lazy),
-        "left": widgets.Dropdown(description="model", options=names, **_WIDE),
-        "right": widgets.Dropdown(description="beside it", options=[NOBODY, *names], **_WIDE),
+        "left": widgets.Dropdown(description="model", options=list(bench.models), **_WIDE),
+        "right": widgets.Dropdown(description="beside it", options=[NOBODY, *bench.models], **_WIDE),
         **buttons,
         **{name: widgets.HTML() for name in ("found", "busy", "error", "status", "panel")},
     }

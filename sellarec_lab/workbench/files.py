@@ -72,10 +72,3 @@ def read(path: str | Path, bench) -> tuple[Case, list[str]]:
     except ValueError as error:
         raise ValueError(f"{path}, field case.{error}") from error
     return case, [str(name) for name in raw.get("shown") or []]
-
-
-def file_name(user: str, case: Case, suffix: str) -> str:
-    """A name that says user and item; characters that file systems dislike become "_"."""
-    plain = "".join(c if c.isalnum() or c in "-." else "_" for c in user)
-    what = "free-title" if case.title is not None else f"item-{case.item_id}"
-    return f"case_user-{plain}_{what}{suffix}"

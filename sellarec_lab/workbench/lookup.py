@@ -122,8 +122,7 @@ class Lookup:
 
     def _by_name(self, words: str) -> Found:
         ids = [self.external[words]] if words in self.external else []
-        known = set(self.rows["user_id"])
-        ids += [int(words)] if words.isdecimal() and int(words) in known else []
+        ids += [int(words)] if words.isdecimal() and int(words) in set(self.rows["user_id"]) else []
         if ids:
             return Found(tuple(dict.fromkeys(ids)), f"the user {words}, by the original or the internal id")
         films = self._holding(words)
