@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 
-def _world(args: argparse.Namespace) -> int:
+def _world(args: argparse.Namespace) -> None:
     from sellarec_lab import llm, world
     from sellarec_lab.config import MiniLMConfig
 
@@ -14,22 +14,16 @@ def _world(args: argparse.Namespace) -> int:
     world.build(folder, args.seed)
     if not args.tables_only:
         films = world.films_of(args.seed)
-        settings = MiniLMConfig() if args.steps is None else MiniLMConfig(steps=args.steps)
-        llm.pretrain(
-            settings,
-            lambda count, progress: list(world.documents(films, settings.seed, count, progress)),
-            folder / "mini-llm",
-        )
-    return 0
+        mini = MiniLMConfig() if args.steps is None else MiniLMConfig(steps=args.steps)
+        llm.pretrain(mini, lambda n, part: list(world.documents(films, mini.seed, n, part)), folder / "mini-llm")
 
 
-def _run(args: argparse.Namespace) -> int:
+def _run(args: argparse.Namespace) -> None:
     from sellarec_lab import report
     from sellarec_lab.config import preset
 
     cfg = preset(args.preset, seed=args.seed, artifacts=args.artifacts)
     report.run(cfg, args.data, args.seeds, notebooks=args.notebooks and cfg.dataset == "tiny")
-    return 0
 
 
 def _compare(args: argparse.Namespace) -> int:
@@ -58,7 +52,7 @@ def _compare(args: argparse.Namespace) -> int:
     return int(results["value"].isna().any())
 
 
-def _doctor(args: argparse.Namespace) -> int:
+def _doctor(args: argparse.Namespace) -> None:
     import psutil
 
     from sellarec_lab import llm, runtime
@@ -71,7 +65,6 @@ def _doctor(args: argparse.Namespace) -> int:
         print(runtime.describe(cfg), end="\n\n")
     lm = llm.load(PRESETS["tiny"].backbone)
     print(f"embedded mini-LLM loads: {llm.quantised_layers(lm.model)} layers in 4 bits, width {lm.width}")
-    return 0
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -98,8 +91,7 @@ def _parser() -> argparse.ArgumentParser:
     compare.add_argument("--into", type=Path, help="a markdown file whose section compare:<preset> is replaced")
     compare.add_argument("--list", action="store_true", help="name all methods and stop")
     compare.set_defaults(do=_compare)
-    doctor = commands.add_parser("doctor", help="versions, device, what will run and why")
-    doctor.set_defaults(do=_doctor)
+    commands.add_parser("doctor", help="versions, device, what will run and why").set_defaults(do=_doctor)
     world = commands.add_parser("world", help="rebuild the embedded world: tables, truth, mini-LLM")
     world.add_argument("--folder", default="data/tiny")
     world.add_argument("--seed", type=int, default=7)
@@ -112,7 +104,7 @@ def _parser() -> argparse.ArgumentParser:
 def main(arguments: list[str] | None = None) -> int:
     args = _parser().parse_args(arguments)
     args.typed = sys.argv[1:] if arguments is None else arguments
-    return args.do(args)
+    return args.do(args) or 0
 
 
 if __name__ == "__main__":

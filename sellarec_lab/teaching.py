@@ -1,7 +1,9 @@
 """The answer key: ``check(yours, ours)`` compares an exercise with what the package computes."""
 
 import html
+import itertools
 import numbers
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,8 +11,7 @@ import numpy as np
 import pandas as pd
 
 PASSED, DIFFERS, NOT_ATTEMPTED = "passed", "differs", "not attempted yet"
-_COLOURS = {PASSED: "#2e7d32", DIFFERS: "#c62828", NOT_ATTEMPTED: "#757575"}
-_SIGNS = {PASSED: "✔", DIFFERS: "✘", NOT_ATTEMPTED: "…"}
+_LOOKS = {PASSED: ("✔", "#2e7d32"), DIFFERS: ("✘", "#c62828"), NOT_ATTEMPTED: ("…", "#757575")}  # sign, colour
 
 
 @dataclass(frozen=True)
@@ -26,17 +27,15 @@ class Result:
         return self.status == PASSED
 
     def __repr__(self) -> str:
-        lines = [f"{_SIGNS[self.status]} {self.name}: {self.status}", self.message]
-        lines += [f"hint: {self.hint}"] if self.hint else []
-        return "\n  ".join(line for line in lines if line)
+        head = f"{_LOOKS[self.status][0]} {self.name}: {self.status}"
+        return "\n  ".join(filter(None, [head, self.message, self.hint and f"hint: {self.hint}"]))
 
     def _repr_html_(self) -> str:
-        colour = _COLOURS[self.status]
-        head = f"<b style='color:{colour}'>{_SIGNS[self.status]} {html.escape(self.name)}: {self.status}</b>"
-        notes = [html.escape(self.message)] if self.message else []
-        notes += [f"<i>Hint: {html.escape(self.hint)}</i>"] if self.hint else []
-        body = "".join(f"<br>{note}" for note in notes)
-        return f"<div style='border-left:4px solid {colour};padding:4px 10px'>{head}{body}</div>"
+        sign, colour = _LOOKS[self.status]
+        body = f"<b style='color:{colour}'>{sign} {html.escape(self.name)}: {self.status}</b>"
+        body += f"<br>{html.escape(self.message)}" if self.message else ""
+        body += f"<br><i>Hint: {html.escape(self.hint)}</i>" if self.hint else ""
+        return f"<div style='border-left:4px solid {colour};padding:4px 10px'>{body}</div>"
 
 
 def check(yours: Any, ours: Any, name: str = "exercise", atol: float = 1e-5, hint: str = "") -> Result:
@@ -49,9 +48,7 @@ def check(yours: Any, ours: Any, name: str = "exercise", atol: float = 1e-5, hin
     if yours is ... or yours is None:
         return Result(name, NOT_ATTEMPTED, "replace the ... with your answer and run the cell again", hint)
     difference = _difference(yours, ours, atol)
-    if difference:
-        return Result(name, DIFFERS, difference, hint)
-    return Result(name, PASSED)
+    return Result(name, DIFFERS, difference, hint) if difference else Result(name, PASSED)
 
 
 def _difference(yours: Any, ours: Any, atol: float) -> str:
@@ -76,7 +73,7 @@ def _array_difference(yours: Any, ours: Any, atol: float) -> str:
     except (TypeError, ValueError):
         got = None
     if got is None or _kind(got) == "other" != _kind(expected):
-        return f"yours is {_short(yours)} ({type(yours).__name__}), expected {_what(expected)}"
+        return _other(yours, f"an array of shape {expected.shape}" if expected.ndim else "a number")
     if got.shape != expected.shape:
         return f"the shape is {got.shape}, expected {expected.shape}"
     if hasattr(yours, "dtype") and expected.ndim and _kind(got) != _kind(expected):
@@ -111,11 +108,8 @@ def _table_difference(yours: Any, ours: pd.DataFrame | pd.Series, atol: float) -
         return f"there are {len(yours)} rows, expected {len(ours)}"
     if difference := _array_difference(yours.index.to_numpy(), ours.index.to_numpy(), atol):
         return f"the index: {difference}"
-    for column in range(ours.shape[1]):
-        mine, theirs = yours.iloc[:, column], ours.iloc[:, column]
-        if difference := _array_difference(mine.to_numpy(), theirs.to_numpy(), atol):
-            return f"column {ours.columns[column]!r}: {difference}"
-    return ""
+    columns = zip(ours.columns, *([column.to_numpy() for _, column in t.items()] for t in (yours, ours)))
+    return _first((f"column {name!r}", _array_difference(mine, theirs, atol)) for name, mine, theirs in columns)
 
 
 def _dict_difference(yours: Any, ours: dict, atol: float) -> str:
@@ -123,28 +117,34 @@ def _dict_difference(yours: Any, ours: dict, atol: float) -> str:
         return f"yours is a {type(yours).__name__}, expected a dict"
     if yours.keys() != ours.keys():
         return f"the keys are {_short(list(yours))}, expected {_short(list(ours))}"
-    found = ((key, _difference(yours[key], ours[key], atol)) for key in ours)
-    return next((f"[{key!r}]: {difference}" for key, difference in found if difference), "")
+    return _first((f"[{key!r}]", _difference(yours[key], ours[key], atol)) for key in ours)
 
 
 def _sequence_difference(yours: Any, ours: list | tuple, atol: float) -> str:
     if isinstance(yours, str) or not hasattr(yours, "__len__") or not hasattr(yours, "__getitem__"):
-        return f"yours is {_short(yours)} ({type(yours).__name__}), expected {len(ours)} values"
+        return _other(yours, f"{len(ours)} values")
     if len(yours) != len(ours):
         return f"there are {len(yours)} values, expected {len(ours)}"
-    found = ((i, _difference(yours[i], ours[i], atol)) for i in range(len(ours)))
-    return next((f"[{i}]: {difference}" for i, difference in found if difference), "")
+    return _first((f"[{i}]", _difference(yours[i], ours[i], atol)) for i in range(len(ours)))
 
 
 def _text_difference(yours: Any, ours: str) -> str:
     if not isinstance(yours, str):
-        return f"yours is {_short(yours)} ({type(yours).__name__}), expected text"
+        return _other(yours, "text")
     if yours == ours:
         return ""
-    shared = zip(yours, ours, strict=False)  # up to the end of the shorter text
-    at = next((i for i, (a, b) in enumerate(shared) if a != b), min(len(yours), len(ours)))
+    at = next(i for i, (a, b) in enumerate(itertools.zip_longest(yours, ours)) if a != b)
     got, expected = yours[at : at + 30] or "the end", ours[at : at + 30] or "the end"
     return f"the texts part at character {at}: yours goes on {got!r}, expected {expected!r}"
+
+
+def _first(found: Iterable[tuple[str, str]]) -> str:
+    """The first of (place, difference) that is one."""
+    return next((f"{place}: {difference}" for place, difference in found if difference), "")
+
+
+def _other(yours: Any, expected: str) -> str:
+    return f"yours is {_short(yours)} ({type(yours).__name__}), expected {expected}"
 
 
 def _array(value: Any) -> np.ndarray:
@@ -158,10 +158,6 @@ def _array(value: Any) -> np.ndarray:
 def _kind(array: np.ndarray) -> str:
     kinds = {"b": "truth", "i": "whole", "u": "whole", "f": "real", "c": "complex"}
     return kinds.get(array.dtype.kind, "other")
-
-
-def _what(array: np.ndarray) -> str:
-    return f"an array of shape {array.shape}" if array.ndim else "a number"
 
 
 def _short(value: Any) -> str:

@@ -32,11 +32,9 @@ def sanity(model: Recommender, valid: pd.DataFrame, scored: pd.DataFrame, traine
     rows = [_answers(model), _distinct(scored), *_shuffled(scored), _renumbered(model, valid)]
     if trained is not None:
         again = metrics.auc(scored["label"], scored["score"])
-        ok = abs(again - trained) < 1e-3
-        rows.append(
-            ("valid AUC, noted by training and scored again", f"{trained:.5f}, {again:.5f}",
-             "ok" if ok else "the weights that were scored are not those that training kept")
-        )  # fmt: skip
+        same = abs(again - trained) < 1e-3
+        verdict = "ok" if same else "the weights that were scored are not those that training kept"
+        rows.append(("valid AUC, noted by training and scored again", f"{trained:.5f}, {again:.5f}", verdict))
     return pd.DataFrame(rows, columns=["check", "value", "verdict"])
 
 
@@ -73,8 +71,8 @@ def _shuffled(scored: pd.DataFrame, times: int = 20) -> list[tuple[str, str, str
 
 def _renumbered(model: Recommender, valid: pd.DataFrame, rows: int = 128) -> tuple[str, str, str]:
     """Scores may not depend on which number a user or item happens to have."""
-    some = valid.head(rows)
-    users, items = (_permutation(n) for n in (max(model.profiles.seen), len(model.profiles.titles) - 1))
+    some, counts = valid.head(rows), (max(model.profiles.seen), model.profiles.n_items)
+    users, items = (np.append(0, 1 + np.random.default_rng(0).permutation(n)) for n in counts)  # old -> new; 0 stays
     other = renumber(model, users, items)
     moved = some.assign(
         user_id=users[some["user_id"]],
@@ -83,11 +81,6 @@ def _renumbered(model: Recommender, valid: pd.DataFrame, rows: int = 128) -> tup
     )
     gap = np.abs(model.predict(some)["score"].to_numpy() - other.predict(moved)["score"].to_numpy()).max()
     return "largest change of a score when ids are permuted", f"{gap:.1e}", "ok" if gap < 1e-2 else "ids leak"
-
-
-def _permutation(n: int) -> np.ndarray:
-    """New number of each old one, 0 stays 0, [n + 1]."""
-    return np.concatenate([[0], 1 + np.random.default_rng(0).permutation(n)])
 
 
 def renumber(model: Recommender, users: np.ndarray, items: np.ndarray) -> Recommender:

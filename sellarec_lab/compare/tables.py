@@ -4,6 +4,7 @@ Intervals come from a bootstrap over users; with several seeds a value is the me
 """
 
 import dataclasses
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
@@ -21,8 +22,9 @@ METRICS = ("auc", "uauc")  # in every part of test
 WITHIN = ("ndcg", "map")  # on the whole test split; within a user, as UAUC is
 CALIBRATION = ("log_loss", "ece")  # after a logistic calibration that is fitted on valid, the same for every model
 RANKING = next_item().metrics
+Runs = Sequence[pd.DataFrame]  # a model's scored test frames, one a seed
+Models = Mapping[str, Runs]
 _BINS = 10  # of equal width, for the expected calibration error
-COLUMNS = ["model", "split", "metric", "value", "low", "high", "seeds", "seconds"]
 
 
 def parts(frame: pd.DataFrame, data: Interactions | None = None) -> dict[str, np.ndarray]:
@@ -37,13 +39,7 @@ def parts(frame: pd.DataFrame, data: Interactions | None = None) -> dict[str, np
     return {name: m for name, m in masks.items() if (frame[m].groupby("user_id")["label"].nunique() == 2).any()}
 
 
-def table(
-    cfg: Preset,
-    data: Interactions,
-    scored: Mapping[str, Sequence[pd.DataFrame]],
-    samples: int = 1000,
-    rank_users: int = 0,
-) -> pd.DataFrame:
+def table(cfg: Preset, data: Interactions, scored: Models, samples: int = 1000, rank_users: int = 0) -> pd.DataFrame:
     """The results: ``model, split, metric, value, low, high, seeds, seconds``, one row a model, part and metric.
 
     ``seconds`` are those of training and scoring, over all seeds. A model that failed with every seed has one row
@@ -55,35 +51,35 @@ def table(
             rows.append((name, "test", "auc", *[np.nan] * 3, 0, 0.0))
             continue
         seeds = _presets(cfg, name, scored)
-        spent = round(sum(_costs(c, data, name)["seconds"] for c in seeds), 1)
+        spent = round(sum(runtime.costs(rating_stages(c, data, name).values())["seconds"] for c in seeds), 1)
         measured = [*_ranked(frames, data, samples), *_calibrated(seeds, data, name, frames, samples)]
         if rank_users and "next-item" in METHODS[name].tasks:
-            measured += _catalogue(full_ranking(seeds[0], data, name, rank_users), rank_users, samples)
+            ranks, part = full_ranking(seeds[0], data, name, rank_users), f"catalogue-{rank_users}"
+            measured += [(part, metric, *metrics.interval(ranks, metric, samples)) for metric in RANKING]
         rows += [(name, *row, 1 if row[0].startswith("catalogue") else len(frames), spent) for row in measured]
-    return pd.DataFrame(rows, columns=COLUMNS)
+    return pd.DataFrame(rows, columns=["model", "split", "metric", "value", "low", "high", "seeds", "seconds"])
 
 
-def _seeds(scored: Mapping[str, Sequence[pd.DataFrame]], name: str, first: int = 0) -> list[int]:
-    """The seeds of a model's frames; a plain mapping holds them in turn."""
-    return scored.seeds[name] if isinstance(scored, Scored) else list(range(first, first + len(scored[name])))
+def _by_seed(scored: Models, name: str, first: int = 0) -> dict[int, pd.DataFrame]:
+    """Seed -> a model's frame; a plain mapping holds them in turn."""
+    seeds = scored.seeds[name] if isinstance(scored, Scored) else itertools.count(first)
+    return dict(zip(seeds, scored[name]))
 
 
-def _presets(cfg: Preset, name: str, scored: Mapping[str, Sequence[pd.DataFrame]]) -> list[Preset]:
+def _presets(cfg: Preset, name: str, scored: Models) -> list[Preset]:
     """The presets that a model's frames come from."""
-    return [dataclasses.replace(cfg, seed=s) for s in _seeds(scored, name, cfg.seed)]
+    return [dataclasses.replace(cfg, seed=s) for s in _by_seed(scored, name, cfg.seed)]
 
 
-def _ranked(frames: Sequence[pd.DataFrame], data: Interactions, samples: int) -> list[tuple]:
-    rows = []
-    for part, mask in parts(frames[0], data).items():
-        for metric in METRICS if part != "test" else METRICS + WITHIN:
-            rows.append((part, metric, *metrics.interval([f[mask] for f in frames], metric, samples)))
-    return rows
+def _ranked(frames: Runs, data: Interactions, samples: int) -> list[tuple]:
+    return [
+        (part, metric, *metrics.interval([f[mask] for f in frames], metric, samples))
+        for part, mask in parts(frames[0], data).items()
+        for metric in (METRICS if part != "test" else METRICS + WITHIN)
+    ]
 
 
-def _calibrated(
-    seeds: list[Preset], data: Interactions, name: str, frames: Sequence[pd.DataFrame], samples: int
-) -> list[tuple]:
+def _calibrated(seeds: list[Preset], data: Interactions, name: str, frames: Runs, samples: int) -> list[tuple]:
     """Log loss (nats) and expected calibration error of calibrated scores: means over seeds, with intervals."""
     users, codes = np.unique(frames[0]["user_id"], return_inverse=True)
     draws = np.random.default_rng(0).multinomial(len(users), np.full(len(users), 1 / len(users)), samples)
@@ -104,19 +100,7 @@ def _calibrated(
     return [("test", m, values[i, 0], *bounds[:, i]) for i, m in enumerate(CALIBRATION)]
 
 
-def _catalogue(ranks: pd.DataFrame, users: int, samples: int) -> list[tuple]:
-    """Means over users with a bootstrap over them."""
-    return [(f"catalogue-{users}", m, *metrics.interval(ranks, m, samples)) for m in RANKING]
-
-
-def _costs(cfg: Preset, data: Interactions, name: str) -> dict[str, float]:
-    """Of a model's scores on valid and test, and of all that they rest on."""
-    return runtime.costs(rating_stages(cfg, data, name).values())
-
-
-def paired_tests(
-    scored: Mapping[str, Sequence[pd.DataFrame]], against: str = "sella", samples: int = 1000
-) -> pd.DataFrame:
+def paired_tests(scored: Models, against: str = "sella", samples: int = 1000) -> pd.DataFrame:
     """``against`` minus every other model, on the same users: ``model, split, metric, difference, low, high, p_value,
     p_holm, users, detectable``.
 
@@ -131,34 +115,25 @@ def paired_tests(
         raise ValueError(f"nothing to compare with: {against!r} has no scores; scored: {', '.join(scored) or 'none'}")
     rows = []
     for name in tqdm(scored, "paired tests", unit="model", leave=False, delay=2):
-        ours, theirs = _same_seeds(scored, against, name)
-        if name == against or not ours:
+        frames = _by_seed(scored, against), _by_seed(scored, name)
+        both = [seed for seed in frames[0] if seed in frames[1]]
+        if name == against or not both:
             continue
+        ours, theirs = ([by_seed[seed] for seed in both] for by_seed in frames)
         for part, mask in parts(ours[0]).items():
             for metric in METRICS:
                 pair = metrics.paired([f[mask] for f in ours], [f[mask] for f in theirs], metric, samples)
                 rows.append((name, part, metric, *pair, metrics.detectable(pair)))
     names = ["model", "split", "metric", "difference", "low", "high", "p_value", "users", "detectable"]
     tests = pd.DataFrame(rows, columns=names)
-    corrected = tests.groupby(["split", "metric"])["p_value"].transform(lambda p: _holm(p.to_numpy()))
-    tests.insert(7, "p_holm", corrected)
+    tests.insert(7, "p_holm", tests.groupby(["split", "metric"])["p_value"].transform(_holm))
     return tests
 
 
-def _same_seeds(scored: Mapping[str, Sequence[pd.DataFrame]], a: str, b: str) -> tuple[list, list]:
-    """The frames of two models with the seeds that both have."""
-    frames = [dict(zip(_seeds(scored, name), scored[name], strict=True)) for name in (a, b)]
-    both = [seed for seed in frames[0] if seed in frames[1]]
-    return [frames[0][s] for s in both], [frames[1][s] for s in both]
-
-
-def _holm(p: np.ndarray) -> np.ndarray:
-    """Holm's step-down correction."""
-    order = np.argsort(p)
-    stepped = np.maximum.accumulate(p[order] * (len(p) - np.arange(len(p))))
-    out = np.empty_like(p)
-    out[order] = np.minimum(stepped, 1.0)
-    return out
+def _holm(p: pd.Series) -> pd.Series:
+    """Holm's step-down correction; in the order of ``p``."""
+    stepped = p.sort_values() * np.arange(len(p), 0, -1)
+    return stepped.cummax().clip(upper=1.0).reindex(p.index)
 
 
 def cells(cfg: Preset, data: Interactions, scored: Scored) -> pd.DataFrame:
@@ -169,9 +144,10 @@ def cells(cfg: Preset, data: Interactions, scored: Scored) -> pd.DataFrame:
     rows = []
     for name in scored:
         for c in _presets(cfg, name, scored):
-            note = rating_stages(c, data, name)["valid"].manifest
+            stages = rating_stages(c, data, name)
+            note = stages["valid"].manifest
             passed = f"{len(note['sanity'])} ok" if "sanity" in note else ""
-            row = {"model": name, "seed": c.seed, **_costs(c, data, name), "sanity": passed, "error": ""}
+            row = {"model": name, "seed": c.seed, **runtime.costs(stages.values()), "sanity": passed, "error": ""}
             rows.append(row | {"distinct_scores": predictions(c, data, name)["score"].nunique()})
     rows += [{"model": model, "seed": seed, "error": error} for (model, seed), error in scored.failures.items()]
     return pd.DataFrame(rows, columns=["model", "seed", "seconds", "peak_gb", "distinct_scores", "sanity", "error"])
@@ -193,12 +169,9 @@ class Summary(pd.DataFrame):
             skip = column.name in ("seeds", "seconds", "peak GB")
             return ["font-weight:bold" if v == top and not skip else "" for v in values]
 
-        plain = pd.DataFrame(self)
-        looks = [
-            {"selector": "th.row_heading", "props": "text-align:left;white-space:nowrap"},
-            {"selector": "td", "props": "white-space:nowrap"},
-        ]
-        styled = plain.style.apply(best, axis=0).set_table_styles(looks)
+        props = {"th.row_heading": "text-align:left;white-space:nowrap", "td": "white-space:nowrap"}
+        looks = [{"selector": place, "props": look} for place, look in props.items()]
+        styled = pd.DataFrame(self).style.apply(best, axis=0).set_table_styles(looks)
         return styled.format(na_rep="", escape="html", precision=2).format_index(escape="html").to_html()
 
 
@@ -210,18 +183,17 @@ def summary(results: pd.DataFrame, costs: pd.DataFrame | None = None) -> Summary
         text=[_text(*row) for row in results[["value", "low", "high"]].itertuples(index=False)],
         column=[_column(s, m) for s, m in zip(results["split"], results["metric"])],
     )
-    order = list(dict.fromkeys(results["model"]))
-    columns = list(dict.fromkeys(text["column"]))
-    wide = text.pivot(index="model", columns="column", values="text").reindex(index=order, columns=columns)
+    wide = text.pivot(index="model", columns="column", values="text")
+    wide = wide.reindex(index=results["model"].unique(), columns=text["column"].unique())
     auc = results[(results["split"] == "test") & (results["metric"] == "auc")].set_index("model")["value"]
     if "oracle" in auc:
-        share = [_share(auc[m], auc["oracle"]) for m in order]
-        wide.insert(1, "oracle gap closed", share)
+        closed = ["" if np.isnan(auc[m]) else f"{metrics.gap_closed(auc[m], auc['oracle']):.0%}" for m in wide.index]
+        wide.insert(1, "oracle gap closed", closed)
     seeds = results.groupby("model")["seeds"].max()
     if seeds.nunique() > 1:
-        wide.insert(0, "seeds", seeds.reindex(order))
+        wide.insert(0, "seeds", seeds)
     if costs is not None:
-        mean = costs.groupby("model")[["seconds", "peak_gb"]].mean().reindex(order)
+        mean = costs.groupby("model")[["seconds", "peak_gb"]].mean()
         wide["seconds"], wide["peak GB"] = mean["seconds"].round(0), mean["peak_gb"].round(2)
     return Summary(wide.rename(index=TITLES).rename_axis(None, axis=1).rename_axis(None))
 
@@ -235,7 +207,3 @@ def _text(value: float, low: float, high: float) -> str:
 def _column(split: str, metric: str) -> str:
     part = {"test": "all", "test-warm": "warm", "test-cold": "cold"}.get(split, split)
     return metric.upper() if split.startswith("catalogue") else f"{part} {metric.upper().replace('_', ' ')}"
-
-
-def _share(value: float, oracle: float) -> str:
-    return "" if np.isnan(value) else f"{metrics.gap_closed(value, oracle):.0%}"

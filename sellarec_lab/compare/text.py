@@ -3,38 +3,11 @@
 import re
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from sellarec_lab import runtime
 from sellarec_lab.compare.methods import METHODS, TITLES
 from sellarec_lab.compare.tables import RANKING, summary
-
-
-def section(results: pd.DataFrame, tests: pd.DataFrame, cells: pd.DataFrame, against: str, facts: str) -> str:
-    """The section: what was run (``facts``), the table, the paired tests, the stricter warm and cold, what failed."""
-    wide = summary(results, cells)
-    first = [c for c in wide.columns if c.startswith(("seeds", "all AUC", "oracle", "all UAUC", "warm", "cold"))]
-    rest = ["all NDCG", "all MAP", "all LOG LOSS", "all ECE", "seconds", "peak GB"]
-    ranked = results[results["metric"].isin(RANKING)]
-    out = [facts, "", markdown(wide[first]), "", _says_users(tests), ""]
-    out += [f"Within users, calibration (after a logistic fit on valid) and cost ({_COST}):", ""]
-    out += [markdown(wide[[c for c in rest if c in wide]]), ""]
-    if len(ranked):
-        part = ranked["split"].iloc[0]
-        columns = [m.upper() for m in RANKING]
-        out += [f"Whole catalogue, first seed, {part.removeprefix('catalogue-')} users; {_RANKING}", ""]
-        out += [markdown(wide[columns].dropna(how="all")), ""]
-    out += [f"{TITLES[against]} minus each, on the same users; {_TESTS}", "", markdown(_tests(tests), index=False), ""]
-    strict = results[results["split"].isin(["test-warm3", "test-cold3"])]
-    if len(strict):
-        out += ["Warm and cold by the stricter definition (user and item at least three times in train):", ""]
-        out += [markdown(_strict(strict)), ""]
-    failed = cells[cells["error"].fillna("") != ""]
-    if len(failed):
-        out += ["Failed:", "", markdown(failed[["model", "seed", "error"]], index=False), ""]
-    return "\n".join(out)
-
 
 _COST = "a seed: all that the scores rest on, with the pre-training of a backbone that is made here"
 _RANKING = (
@@ -46,47 +19,58 @@ _TESTS = (
 )
 
 
-def _says_users(tests: pd.DataFrame) -> str:
-    rows = tests[tests["metric"] == "uauc"].groupby("split", sort=False)["users"].first()
-    return "Users that UAUC can count: " + ", ".join(f"{n} ({part})" for part, n in rows.items()) + "."
+def section(results: pd.DataFrame, tests: pd.DataFrame, cells: pd.DataFrame, against: str, facts: str) -> str:
+    """The section: what was run (``facts``), the table, the paired tests, the stricter warm and cold, what failed."""
+    wide = summary(results, cells)
+    first = [c for c in wide.columns if c.startswith(("seeds", "all AUC", "oracle", "all UAUC", "warm", "cold"))]
+    rest = ["all NDCG", "all MAP", "all LOG LOSS", "all ECE", "seconds", "peak GB"]
+    counted = tests[tests["metric"] == "uauc"].groupby("split", sort=False)["users"].first()
+    users = ", ".join(f"{n} ({part})" for part, n in counted.items())
+    out = [facts, markdown(wide[first]), f"Users that UAUC can count: {users}."]
+    out += [f"Within users, calibration (after a logistic fit on valid) and cost ({_COST}):"]
+    out += [markdown(wide[[c for c in rest if c in wide]])]
+    ranked = results.loc[results["metric"].isin(RANKING), "split"]
+    if len(ranked):
+        out += [f"Whole catalogue, first seed, {ranked.iloc[0].removeprefix('catalogue-')} users; {_RANKING}"]
+        out += [markdown(wide[[m.upper() for m in RANKING]].dropna(how="all"))]
+    out += [f"{TITLES[against]} minus each, on the same users; {_TESTS}", markdown(_tests(tests), index=False)]
+    strict = results[results["split"].isin(["test-warm3", "test-cold3"])]
+    if len(strict):
+        out += ["Warm and cold by the stricter definition (user and item at least three times in train):"]
+        out += [markdown(_strict(strict))]
+    failed = cells[cells["error"].fillna("") != ""]
+    if len(failed):
+        out += ["Failed:", markdown(failed[["model", "seed", "error"]], index=False)]
+    return "\n\n".join(out) + "\n"
 
 
 def _tests(tests: pd.DataFrame) -> pd.DataFrame:
     rows = tests[tests["split"] == "test"]
-    text = pd.DataFrame(
-        {
-            "against": rows["model"].map(TITLES),
-            "metric": rows["metric"].str.upper(),
-            "difference": [f"{v:+.4f}" for v in rows["difference"]],
-            "95 % interval": [f"[{a:+.4f}, {b:+.4f}]" for a, b in zip(rows["low"], rows["high"])],
-            "p (Holm)": ["< 0.0001" if p < 1e-4 else f"{p:.4f}" for p in rows["p_holm"]],
-            "detectable": [f"{v:.4f}" for v in rows["detectable"]],
-        }
-    )
-    return text.sort_values("metric", kind="stable")
+    text = {
+        "against": rows["model"].map(TITLES),
+        "metric": rows["metric"].str.upper(),
+        "difference": [f"{v:+.4f}" for v in rows["difference"]],
+        "95 % interval": [f"[{a:+.4f}, {b:+.4f}]" for a, b in zip(rows["low"], rows["high"])],
+        "p (Holm)": ["< 0.0001" if p < 1e-4 else f"{p:.4f}" for p in rows["p_holm"]],
+        "detectable": [f"{v:.4f}" for v in rows["detectable"]],
+    }
+    return pd.DataFrame(text).sort_values("metric", kind="stable")
 
 
 def _strict(rows: pd.DataFrame) -> pd.DataFrame:
-    column = rows["split"].str.removeprefix("test-") + " " + rows["metric"].str.upper()
-    wide = rows.assign(column=column, text=[f"{v:.4f}" for v in rows["value"]]).pivot(
-        index="model", columns="column", values="text"
-    )
+    part = rows["split"].str.removeprefix("test-") + " " + rows["metric"].str.upper()
+    text = rows.assign(part=part, text=rows["value"].map("{:.4f}".format))
+    wide = text.pivot(index="model", columns="part", values="text")
     order = [name for name in METHODS if name in wide.index]
-    return wide.loc[order, list(dict.fromkeys(column))].rename(index=TITLES).rename_axis(None)
+    return wide.loc[order, part.unique()].rename(index=TITLES).rename_axis(None)
 
 
 def markdown(frame: pd.DataFrame, index: bool = True) -> str:
     """A frame as a markdown table."""
-    frame = pd.DataFrame(frame)
-    if index:
-        frame = frame.reset_index(names="model")
-    rows = [["" if _empty(v) else str(v) for v in row] for row in frame.astype(object).to_numpy()]
+    frame = frame.reset_index(names="model") if index else frame
+    rows = [["" if pd.isna(v) else str(v) for v in row] for row in frame.astype(object).to_numpy()]
     cells = [list(map(str, frame.columns)), ["---"] * frame.shape[1], *rows]
     return "\n".join("| " + " | ".join(c.replace("|", "\\|").replace("<", "&lt;") for c in row) + " |" for row in cells)
-
-
-def _empty(value: object) -> bool:
-    return value is None or (isinstance(value, float) and np.isnan(value))
 
 
 def write_section(path: Path, name: str, text: str) -> None:

@@ -13,9 +13,8 @@ from sellarec_lab.config import Preset
 from sellarec_lab.data import Interactions
 from sellarec_lab.workbench import files
 from sellarec_lab.workbench.bench import Workbench
-from sellarec_lab.workbench.case import Case, template_pieces, template_text
+from sellarec_lab.workbench.case import Case, Ranked, ranking, template_pieces, template_text
 from sellarec_lab.workbench.lookup import Found, Lookup
-from sellarec_lab.workbench.ranking import Ranked, ranking
 
 __all__ = [
     "Case", "Found", "Lookup", "Ranked", "Workbench", "open", "open_case", "ranking", "template_pieces",
@@ -54,13 +53,8 @@ def open_case(path: str | Path, models, data: Interactions, cfg: Preset | None =
     Raises:
         ValueError: no such file, or one of other data, or a field that can't be used; names the file and the field.
     """
-    case, shown = files.read(path, data)
     bench = open(models, data, cfg)
-    try:
-        for name in bench.models:
-            case.check(bench.models[name])
-    except ValueError as error:
-        raise ValueError(f"{path}, field case.{error}") from error
+    case, shown = files.read(path, bench)
     bench.restore(case, [name for name in shown if name in bench.models], f"opened: {Path(path).name}")
     return bench
 

@@ -1,6 +1,7 @@
 """The workbench: a case, the models that answer it, the way back, and the page that shows it all."""
 
 import dataclasses
+import functools
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -12,12 +13,11 @@ from sellarec_lab.prompts import KINDS
 from sellarec_lab.sella import Explanation
 from sellarec_lab.views import Html
 from sellarec_lab.workbench import files, render
-from sellarec_lab.workbench.case import Case, template_pieces
+from sellarec_lab.workbench.case import Case, Ranked, ranking, template_pieces
 from sellarec_lab.workbench.desk import Desk
 from sellarec_lab.workbench.lookup import Found, Lookup
-from sellarec_lab.workbench.ranking import Ranked, ranking
 
-_KEPT = 500  # answers in the cache; the oldest go first
+_KEPT = 500  # answers in the cache
 
 
 class Workbench:
@@ -39,11 +39,10 @@ class Workbench:
         self.last_seconds = 0.0
         self._past: list[Case] = []
         self._before: dict[str, Explanation] = {}
-        self._said: dict[tuple[str, Case], Explanation] = {}
         self._ranked: dict[tuple, list[Ranked]] = {}
-        user = self.found.users[0]
-        self.case, self.step = self._untouched(user, self._latest(user)), "as it is"
-        self.explanations = self._ask(self.case)
+        self._ask = functools.lru_cache(_KEPT)(lambda name, case: case.explain(self.models[name]))
+        self.case, self.step = self._untouched(self.found.users[0]), "as it is"
+        self.explanations = {name: self._ask(name, self.case) for name in self.shown}
         self._desk = Desk(self)
         self.controls = self._desk.widgets
         self._desk.show()
@@ -59,8 +58,7 @@ class Workbench:
     def pick(self, user: int | str, item: int | str | None = None) -> None:
         """Ask about a user (internal id, or text: the original one) and an item (default: the row rated last)."""
         user_id = self.lookup.user(user)
-        self._known(user_id)
-        case = self._untouched(user_id, self._latest(user_id) if item is None else self.lookup.item(item))
+        case = self._untouched(user_id, None if item is None else self.lookup.item(item))
         self._go(case, f"picked user {self.lookup.name(user_id)}")
 
     def target(self, item: int | str) -> None:
@@ -69,8 +67,7 @@ class Workbench:
         moved = case.retargeted(item_id)
         moved.check(self._lead)
         if case.history == self._untouched(case.user_id, case.item_id).history:
-            history = self._untouched(case.user_id, item_id).history
-            moved = dataclasses.replace(moved, history=history)
+            moved = dataclasses.replace(moved, history=self._untouched(case.user_id, item_id).history)
         self._go(moved, f"target: {self.lookup.titles[item_id]}")
 
     def retitle(self, title: str | None) -> None:
@@ -82,16 +79,15 @@ class Workbench:
     def drop(self, item: int | str) -> None:
         """Take a title out of the history."""
         item_id = self.lookup.item(item)
-        self._go(self.case.dropped(item_id), f"dropped: {self._title(item_id)}")
+        self._go(self.case.dropped(item_id), f"dropped: {self.lookup.titles[item_id]}")
 
     def add(self, item: int | str) -> None:
         """Put a title into the history: back to its place if it was dropped, else as the most recent."""
         item_id = self.lookup.item(item)
         case = self.case.added(item_id)
         if item_id in self.roll:
-            back = tuple(i for i in self.roll if i in case.history)
-            case = dataclasses.replace(case, history=back)
-        self._go(case, f"added: {self._title(item_id)}")
+            case = dataclasses.replace(case, history=tuple(i for i in self.roll if i in case.history))
+        self._go(case, f"added: {self.lookup.titles[item_id]}")
 
     def rephrase(self, text: str | None) -> None:
         """Ask in other words, one piece a line (see `case.template_pieces`); None: in each model's own."""
@@ -123,20 +119,13 @@ class Workbench:
         unknown = [name for name in names if name not in self.models]
         if unknown or len(set(names)) not in (1, 2):
             raise ValueError(f"choose one or two of {', '.join(self.models)}; got {', '.join(names) or 'nothing'}")
-        before = self.shown
-        self.shown = tuple(dict.fromkeys(names))
-        try:
-            self._settle(self.case, self.step)
-        except Exception:
-            self.shown = before
-            raise
+        self._settle(self.case, self.step, names)
 
     def restore(self, case: Case, names: Iterable[str] = (), step: str = "restored") -> None:
         """Go to a case of your own making, with the models of these names (default: those shown now)."""
-        for name in self.models:
-            case.check(self.models[name])
-        self.shown = tuple(names)[:2] or self.shown
-        self._go(case, step)
+        for model in self.models.values():
+            case.check(model)
+        self._go(case, step, tuple(names)[:2])
 
     def undo(self) -> None:
         """One step back, as often as there were steps.
@@ -157,11 +146,10 @@ class Workbench:
         """Every item in the target's place, with this history, these words and tokens: model name -> best first."""
         with self._desk.busy("ranking the catalogue ..."):
             for name in self.shown:
-                key = self._ranking_key(name)
-                if key not in self._ranked:
-                    self._ranked[key] = ranking(self.models[name], self.case)
+                if self.ranked(name) is None:
+                    self._ranked[self._ranking_key(name)] = ranking(self.models[name], self.case)
         self._desk.show()
-        return {name: self._ranked[self._ranking_key(name)] for name in self.shown}
+        return {name: self.ranked(name) for name in self.shown}
 
     def export(self, path: str | Path) -> Path:
         """Write what is shown: ``.html`` (a page that needs no network, script or kernel) or ``.json`` (`open_case`
@@ -176,21 +164,19 @@ class Workbench:
 
     def snapshot(self) -> Html:
         """The page as it stands now, as a static view."""
-        return Html(self._repr_html_())
+        return Html(self.to_html())
 
     def to_html(self) -> str:
         """The page as a fragment of html."""
-        return self._repr_html_()
+        return render.page(self)
 
-    def _repr_html_(self) -> str:
-        return render.page(self._page())
+    _repr_html_ = to_html
 
     def _repr_mimebundle_(self, include=None, exclude=None) -> dict:
         """The widgets where there is a kernel; beside them the static page, for where there is none."""
         view = {"version_major": 2, "version_minor": 0, "model_id": self._desk.box.model_id}
         plain = f"Workbench(user {self.case.user_id}, item {self.case.item_id}, {', '.join(self.shown)})"
-        bundle = {"text/plain": plain, "text/html": self._repr_html_()}
-        return bundle | {"application/vnd.jupyter.widget-view+json": view}
+        return {"text/plain": plain, "text/html": self.to_html(), "application/vnd.jupyter.widget-view+json": view}
 
     # ------------------------------------------------------------------------------------------------------- inside
 
@@ -198,43 +184,28 @@ class Workbench:
     def _lead(self):
         return self.models[self.shown[0]]
 
-    def _known(self, user_id: int) -> None:
-        if user_id not in self._lead.profiles.seen:
-            low, high = min(self._lead.profiles.seen), max(self._lead.profiles.seen)
-            raise ValueError(f"user_id: user {user_id} is not in the data; known ids run from {low} to {high}")
-
-    def _title(self, item_id: int) -> str:
-        return self.lookup.titles[item_id]
-
-    def _latest(self, user_id: int) -> int:
-        return int(self.lookup.rated(user_id)["item_id"].iloc[-1])
-
-    def _untouched(self, user_id: int, item_id: int) -> Case:
+    def _untouched(self, user_id: int, item_id: int | None = None) -> Case:
+        """The user's question as it was asked; by default the last one."""
+        if item_id is None:
+            Case(user_id, 1).check(self._lead)
+            item_id = int(self.lookup.rated(user_id)["item_id"].iloc[-1])
         return Case.of(self._lead, user_id, item_id, self.lookup.moment(user_id, item_id))
 
-    def _ask(self, case: Case) -> dict[str, Explanation]:
-        """One batch a model; nothing for a case that was asked before."""
-        for name in self.shown:
-            if (name, case) not in self._said:
-                self._said[name, case] = case.explain(self.models[name])
-        out = {name: self._said[name, case] for name in self.shown}
-        while len(self._said) > _KEPT:
-            del self._said[next(iter(self._said))]
-        return out
-
-    def _go(self, case: Case, step: str) -> None:
+    def _go(self, case: Case, step: str, names: Iterable[str] = ()) -> None:
         """To another case, with a way back; if it can't be scored, nothing has changed."""
         past = self.case
-        self._settle(case, step)
+        self._settle(case, step, names)
         if case != past:
             self._past.append(past)
 
-    def _settle(self, case: Case, step: str) -> None:
+    def _settle(self, case: Case, step: str, names: Iterable[str] = ()) -> None:
+        """One batch a model; nothing for a case that was asked before."""
         started = time.perf_counter()
+        names = tuple(dict.fromkeys(names)) or self.shown
         with self._desk.busy("scoring ..."):
-            answers = self._ask(case)
+            answers = {name: self._ask(name, case) for name in names}
         self._before = self.explanations if case != self.case else self._before
-        self.case, self.explanations, self.step, self.error = case, answers, step, None
+        self.case, self.explanations, self.shown, self.step, self.error = case, answers, names, step, None
         self._desk.show()
         self.last_seconds = time.perf_counter() - started
 
@@ -243,20 +214,23 @@ class Workbench:
         case = self.case
         return name, case.user_id, case.history, case.template, case.off, case.owner
 
-    def _page(self) -> render.Page:
-        columns = [self._column(name) for name in self.shown]
-        user, rated = self.lookup.name(self.case.user_id), self.lookup.rated(self.case.user_id)
-        return render.Page(self.case, user, self.step, columns, self.lookup.titles, rated, self._notes())
+    # ---------------------------------------------------------------------------------------------- what `render` reads
 
-    def _column(self, name: str) -> render.Column:
-        said, before, case = self.explanations[name], self._before.get(name), self.case
-        known = self.data.truth is not None and case.title is None and case.owner is None
-        truth = float(self.data.truth[case.user_id, case.item_id]) if known else None
-        change = said.score - before.score if before else None
-        recipe = self.models[name].recipe.title
-        return render.Column(name, recipe, said, change, truth, self._ranked.get(self._ranking_key(name)))
+    def ranked(self, name: str) -> list[Ranked] | None:
+        """A model's ranking in this case, if `rank` was asked for it."""
+        return self._ranked.get(self._ranking_key(name))
 
-    def _notes(self) -> list[str]:
+    def change(self, name: str) -> float | None:
+        """A model's score minus its score in the case before."""
+        before = self._before.get(name)
+        return self.explanations[name].score - before.score if before else None
+
+    def truth(self) -> float | None:
+        """The true P(like), where the data knows it and no title or token is borrowed."""
+        known = self.data.truth is not None and self.case.title is None and self.case.owner is None
+        return float(self.data.truth[self.case.user_id, self.case.item_id]) if known else None
+
+    def notes(self) -> list[str]:
         """What a reader of the page should know about this case."""
         case, notes = self.case, []
         kinds = {kind for name in self.shown for kind in self.models[name].recipe.slots}

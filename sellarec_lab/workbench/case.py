@@ -10,7 +10,7 @@ import dataclasses
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from sellarec_lab import prompts, sella
 from sellarec_lab.prompts import KINDS, CodeWords, Prompt, Segment, Slot, Text
@@ -47,15 +47,24 @@ class Case:
     owner: int | None = None
 
     def __post_init__(self) -> None:
-        for field in ("user_id", "item_id", *(["owner"] if self.owner is not None else [])):
-            _need_id(field, getattr(self, field))
-        _check_history(self.history, self.item_id)
+        for field, ids in self._ids.items():
+            if wrong := [i for i in ids if not isinstance(i, int) or isinstance(i, bool) or i < 1]:
+                raise ValueError(f"{field}: {wrong[0]!r} is no id; ids are whole numbers from 1")
+        if twice := sorted({i for i in self.history if self.history.count(i) > 1}):
+            raise ValueError(f"history: item {twice[0]} would be shown twice")
+        if (i := self.item_id) in self.history:
+            raise ValueError(f"history: item {i} is the target, and would answer the question; choose another target")
         if self.title is not None and not (isinstance(self.title, str) and self.title.strip()):
             raise ValueError(f"title: {self.title!r} is no text; give a title, or None for the item's own")
         if self.template is not None:
             check_template(self.template)
         if unknown := [kind for kind in self.off if kind not in KINDS]:
             raise ValueError(f"off: unknown soft tokens {unknown}; known kinds: {', '.join(KINDS)}")
+
+    @property
+    def _ids(self) -> dict[str, tuple[int, ...]]:
+        owner = () if self.owner is None else (self.owner,)
+        return {"user_id": (self.user_id,), "owner": owner, "item_id": (self.item_id,), "history": self.history}
 
     @classmethod
     def of(cls, model, user_id: int, item_id: int, history: Iterable[int] | None = None) -> Case:
@@ -103,13 +112,11 @@ class Case:
         """ValueError that names the field whose user or item the model doesn't know."""
         users, last = model.profiles.seen, len(model.profiles.titles) - 1
         for field in ("user_id", "owner"):
-            user = getattr(self, field)
-            if user is not None and user not in users:
-                raise ValueError(
-                    f"{field}: user {user} is not in the data; known ids run from {min(users)} to {max(users)}"
-                )
-        for field, items in (("item_id", (self.item_id,)), ("history", self.history)):
-            if wrong := [i for i in items if i > last]:
+            if wrong := [i for i in self._ids[field] if i not in users]:
+                known = f"known ids run from {min(users)} to {max(users)}"
+                raise ValueError(f"{field}: user {wrong[0]} is not in the data; {known}")
+        for field in ("item_id", "history"):
+            if wrong := [i for i in self._ids[field] if i > last]:
                 raise ValueError(f"{field}: item {wrong[0]} is not in the catalogue; ids run from 1 to {last}")
 
     def prompt(self, model) -> Prompt:
@@ -142,20 +149,13 @@ class Case:
         """The model's answer, and what each soft token and each title was worth to it; see `sella.explain`."""
         return sella.explain(model, self.prompt(model), lambda item: self.dropped(item).prompt(model))
 
-    def to_json(self) -> dict[str, Any]:
-        """Plain data; `from_json` brings it back."""
-        plain = dataclasses.asdict(self)
-        return {name: list(value) if isinstance(value, tuple) else value for name, value in plain.items()}
 
-
-def from_json(raw: Any) -> Case:
-    """The case that `Case.to_json` wrote.
+def from_json(raw: Mapping[str, Any]) -> Case:
+    """The case whose fields a json file holds.
 
     Raises:
         ValueError: a field is unknown, missing or holds what it can't hold; the message starts with its name.
     """
-    if not isinstance(raw, Mapping):
-        raise ValueError(f"case: expected an object with the fields of a case, found {type(raw).__name__}")
     known = {f.name: f for f in dataclasses.fields(Case)}
     if unknown := sorted(set(raw) - set(known)):
         raise ValueError(f"{unknown[0]}: unknown field of a case; known fields: {', '.join(known)}")
@@ -205,15 +205,21 @@ def _settled(segment: Segment, owner: int, free: int | None) -> Segment:
     return segment
 
 
-def _need_id(field: str, value: Any) -> None:
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise ValueError(f"{field}: {value!r} is no id; ids are whole numbers from 1")
+class Ranked(NamedTuple):
+    """A place in the ranking of the catalogue; ``seen`` says that the user has rated the item."""
+
+    item_id: int
+    score: float
+    seen: bool
 
 
-def _check_history(history: tuple[int, ...], item_id: int) -> None:
-    for item in history:
-        _need_id("history", item)
-    if twice := sorted({i for i in history if history.count(i) > 1}):
-        raise ValueError(f"history: item {twice[0]} would be shown twice")
-    if item_id in history:
-        raise ValueError(f"history: item {item_id} is the target, and would answer the question; choose another target")
+def ranking(model, case: Case) -> list[Ranked]:
+    """Every item of the catalogue in the target's place, best first; what the prompts share runs once.
+
+    A free title plays no part: the catalogue takes its place.
+    """
+    items = range(1, len(model.profiles.titles))
+    many = [case.retargeted(i).prompt(model) for i in items]  # an item of the history leaves it when it is asked about
+    scores = dict(zip(items, model.score_prompts(many, shared=True).tolist()))
+    seen = set(model.profiles.seen[case.user_id])
+    return [Ranked(i, scores[i], i in seen) for i in sorted(items, key=lambda i: (-scores[i], i))]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import re
 import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,28 +13,15 @@ import ipywidgets as widgets
 
 from sellarec_lab.prompts import KINDS
 from sellarec_lab.views.prompt import small
-from sellarec_lab.workbench import files, render
+from sellarec_lab.workbench import render
 from sellarec_lab.workbench.case import template_text
 
 _WIDE = {"layout": {"width": "340px"}, "style": {"description_width": "92px"}}
 _HALF = {"layout": {"width": "168px"}}
 _LONGEST_LIST = 5000  # titles that a box proposes; with more of them a browser becomes slow
 NOBODY = "(none)"
-
-
-def guarded(callback: Callable) -> Callable:
-    """A widget swallows what its callback raises: catch it, show it in the panel, and keep the last good case."""
-
-    @functools.wraps(callback)
-    def run(desk: Desk, *args) -> None:
-        if desk.syncing:
-            return
-        try:
-            callback(desk, *args)
-        except Exception as error:
-            desk.fail(error)
-
-    return run
+_BUTTONS = {"undo": "Undo", "reset": "Reset", "rank": "Rank the catalogue"}
+_BUTTONS |= {"html": "Export HTML", "json": "Export JSON"}
 
 
 class Desk:
@@ -41,84 +29,72 @@ class Desk:
 
     def __init__(self, bench):
         self.bench, self.syncing = bench, False
-        self.widgets = {**_inputs(bench), **_buttons(), **_outputs()}
+        self.widgets = _widgets(bench)
         self._wire()
         self.box = _layout(self.widgets)
 
     # ------------------------------------------------------------------------------------------------- callbacks
 
     def _wire(self) -> None:
-        for name, callback in {
-            "search": self._search, "users": self._pick, "rows": self._row, "target": self._target, "add": self._add,
-            "template": self._rephrase, "owner": self._own, "left": self._choose, "right": self._choose,
-        }.items():  # fmt: skip
-            self.widgets[name].observe(callback, names="value")
-        for kind in KINDS:
-            self.widgets[kind].observe(functools.partial(self._switch, kind), names="value")
-        for name in ("undo", "reset", "rank", "html", "json"):
-            self.widgets[name].on_click(functools.partial(self._press, name))
+        bench, choose = self.bench, self._choose
+        changes = {
+            "search": bench.search, "users": _if_any(bench.pick), "rows": _if_any(bench.target),
+            "target": self._target, "add": _if_any(bench.add), "template": bench.rephrase, "owner": self._own,
+            "left": choose, "right": choose, **{kind: functools.partial(self._switch, kind) for kind in KINDS},
+        }  # fmt: skip
+        for name, callback in changes.items():
+            self._observe(self.widgets[name], callback)
+        for name in _BUTTONS:
+            self.widgets[name].on_click(functools.partial(self._guarded, self._press, name))
 
-    @guarded
-    def _search(self, change) -> None:
-        self.bench.search(change["new"])
-        self._clear()
+    def _observe(self, widget: widgets.Widget, callback: Callable) -> None:
+        widget.observe(lambda change: self._guarded(callback, change["new"]), names="value")
 
-    @guarded
-    def _pick(self, change) -> None:
-        if change["new"] is not None:
-            self.bench.pick(int(change["new"]))
+    def _guarded(self, callback: Callable, new, *_) -> None:
+        """A widget swallows what its callback raises: catch it, show it in the panel, and keep the last good case."""
+        if self.syncing:
+            return
+        try:
+            callback(new)
+        except Exception as error:
+            self.bench.error = error
+            self.show()
+            self.widgets["error"].value = render.error(error, traceback.format_exc())
+        else:
+            self.bench.error, self.widgets["error"].value = None, ""
 
-    @guarded
-    def _row(self, change) -> None:
-        if change["new"]:
-            self.bench.target(int(change["new"]))
-
-    @guarded
-    def _target(self, change) -> None:
-        known = self.bench.lookup.titled(change["new"])
+    def _target(self, title: str) -> None:
+        known = self.bench.lookup.titled(title)
         if known is not None:
             self.bench.target(known)
         else:
-            self.bench.retitle(change["new"] or None)
+            self.bench.retitle(title or None)
 
-    @guarded
-    def _tick(self, place: int, change) -> None:
-        (self.bench.add if change["new"] else self.bench.drop)(self.bench.roll[place])
+    def _tick(self, place: int, on: bool) -> None:
+        (self.bench.add if on else self.bench.drop)(self.bench.roll[place])
 
-    @guarded
-    def _add(self, change) -> None:
-        if change["new"].strip():
-            self.bench.add(change["new"])
+    def _switch(self, kind: str, on: bool) -> None:
+        (self.bench.switch_on if on else self.bench.switch_off)(kind)
 
-    @guarded
-    def _rephrase(self, change) -> None:
-        self.bench.rephrase(change["new"])
+    def _own(self, text: str) -> None:
+        """An id of the original data, or else an internal one."""
+        user = text.strip()
+        internal = user.isdecimal() and user not in self.bench.lookup.external
+        self.bench.own(int(user) if internal else user or None)
 
-    @guarded
-    def _switch(self, kind: str, change) -> None:
-        (self.bench.switch_on if change["new"] else self.bench.switch_off)(kind)
-
-    @guarded
-    def _own(self, change) -> None:
-        text = change["new"].strip()
-        people = self.bench.lookup
-        known = text in people.data.users["external_id"].astype(str).tolist()
-        self.bench.own((text if known or not text.isdecimal() else int(text)) if text else None)
-
-    @guarded
-    def _choose(self, change) -> None:
+    def _choose(self, _) -> None:
         names = [self.widgets[side].value for side in ("left", "right")]
         self.bench.choose(*(name for name in names if name != NOBODY))
 
-    @guarded
-    def _press(self, name: str, button) -> None:
+    def _press(self, name: str) -> None:
         if name in ("undo", "reset", "rank"):
             getattr(self.bench, name)()
         else:
-            user = self.bench.lookup.name(self.bench.case.user_id)
-            path = self.bench.export(Path.cwd() / files.file_name(user, self.bench.case, f".{name}"))
+            case = self.bench.case
+            user = re.sub(r"[^\w.-]", "_", self.bench.lookup.name(case.user_id))  # what file systems dislike
+            what = "free-title" if case.title is not None else f"item-{case.item_id}"
+            path = self.bench.export(Path.cwd() / f"case_user-{user}_{what}.{name}")
             self.widgets["status"].value = small(f"written: {path}")
-        self._clear()
 
     # ---------------------------------------------------------------------------------------------- what is shown
 
@@ -130,15 +106,6 @@ class Desk:
             yield
         finally:
             self.widgets["busy"].value = ""
-
-    def fail(self, error: Exception) -> None:
-        """Show an error, and bring the controls back to the last good case."""
-        self.bench.error = error
-        self.show()
-        self.widgets["error"].value = render.error(error, traceback.format_exc())
-
-    def _clear(self) -> None:
-        self.bench.error, self.widgets["error"].value = None, ""
 
     def show(self) -> None:
         """Bring every control and the page to the workbench's case; no callback hears it."""
@@ -153,7 +120,10 @@ class Desk:
 
     def _sync(self) -> None:
         bench, case, w = self.bench, self.bench.case, self.widgets
-        _offer(w["users"], [(_person(bench, u), u) for u in bench.found.users], case.user_id)
+        lead = bench.models[bench.shown[0]]
+        liked, name = lead.profiles.liked, bench.lookup.name
+        people = [(f"{name(u)} (id {u}) · {len(liked.get(u, ()))} liked", u) for u in bench.found.users]
+        _offer(w["users"], people, case.user_id)
         w["found"].value = small(bench.found.note)
         rows = bench.lookup.rated(case.user_id).iloc[::-1]
         rated = [(f"{bench.lookup.titles[r.item_id]} · {r.split} {'✔' if r.label else '✘'}", r.item_id)
@@ -161,10 +131,8 @@ class Desk:
         _offer(w["rows"], [("choose ...", 0), *rated], 0 if case.title is not None else case.item_id, otherwise=0)
         w["target"].value = case.title if case.title is not None else bench.lookup.titles[case.item_id]
         w["add"].value = ""
-        w["owner"].value = "" if case.owner is None else bench.lookup.name(case.owner)
-        lead = bench.models[bench.shown[0]]
-        own = lead.writer.template.pieces
-        w["template"].value = template_text(own if case.template is None else case.template)
+        w["owner"].value = "" if case.owner is None else name(case.owner)
+        w["template"].value = template_text(case.template or lead.writer.template.pieces)
         used = {kind for name in bench.shown for kind in bench.models[name].recipe.slots}
         for kind in KINDS:
             w[kind].value, w[kind].disabled = kind in used and kind not in case.off, kind not in used
@@ -176,14 +144,18 @@ class Desk:
         ticks = list(box.children)
         while len(ticks) < len(roll):
             tick = widgets.Checkbox(indent=False, layout={"width": "320px", "margin": "0 2px"})
-            tick.observe(functools.partial(self._tick, len(ticks)), names="value")
+            self._observe(tick, functools.partial(self._tick, len(ticks)))
             ticks.append(tick)
         for tick, item in zip(ticks, roll):
             tick.description, tick.value = _plain(self.bench.lookup.titles[item]), item in self.bench.case.history
         for place, tick in enumerate(ticks):
             tick.layout.display = None if place < len(roll) else "none"
-        if len(ticks) != len(box.children):
-            box.children = ticks
+        box.children = ticks
+
+
+def _if_any(do: Callable) -> Callable:
+    """For a control that may hold nothing: no user, no row (0), no title."""
+    return lambda value: do(value) if value and str(value).strip() else None
 
 
 def _offer(select, options: list[tuple[str, int]], value: int, otherwise: int | None = None) -> None:
@@ -193,49 +165,31 @@ def _offer(select, options: list[tuple[str, int]], value: int, otherwise: int | 
     select.value = value if value in [v for _, v in options] else otherwise
 
 
-def _person(bench, user_id: int) -> str:
-    liked = bench.models[bench.shown[0]].profiles.liked
-    return f"{bench.lookup.name(user_id)} (id {user_id}) · {len(liked.get(user_id, ()))} liked"
-
-
 def _plain(title: str) -> str:
     """ipywidgets 7 reads a description as html."""
     return title.replace("<", "‹").replace(">", "›").replace("&", "＆")
 
 
-def _inputs(bench) -> dict[str, widgets.Widget]:
+def _widgets(bench) -> dict[str, widgets.Widget]:
     titles = tuple(dict.fromkeys(bench.lookup.titles[1:])) if bench.data.n_items <= _LONGEST_LIST else ()
     lazy = {"continuous_update": False, **_WIDE}
-    hint = "id, part of a title, cold, worst"
-    names = list(bench.models)
-    kinds = {kind: widgets.Checkbox(description=f"{kind} token", indent=False, **_HALF) for kind in KINDS}
+    buttons = {name: widgets.Button(description=text, **_HALF) for name, text in _BUTTONS.items()}
+    buttons["rank"].layout.width = "340px"
     return {
-        "search": widgets.Text(description="find users", placeholder=hint, **lazy),
+        "search": widgets.Text(description="find users", placeholder="id, part of a title, cold, worst", **lazy),
         "users": widgets.Select(description="user", rows=6, **_WIDE),
         "rows": widgets.Dropdown(description="their films", **_WIDE),
         "target": widgets.Combobox(description="target title", options=titles, placeholder="any title", **lazy),
         "history": widgets.VBox(layout={"max_height": "300px", "overflow": "auto"}),
         "add": widgets.Combobox(description="add a title", options=titles, **lazy),
-        "template": widgets.Textarea(
-            rows=8, placeholder="template, one field a line", continuous_update=False, layout={"width": "340px"}
-        ),
-        **kinds,
+        "template": widgets.Textarea(rows=8, placeholder="template, one field a line", **lazy),
+        **{kind: widgets.Checkbox(description=f"{kind} token", indent=False, **_HALF) for kind in KINDS},
         "owner": widgets.Text(description="token owner", placeholder="another user's id", **lazy),
-        "left": widgets.Dropdown(description="model", options=names, **_WIDE),
-        "right": widgets.Dropdown(description="beside it", options=[NOBODY, *names], **_WIDE),
+        "left": widgets.Dropdown(description="model", options=list(bench.models), **_WIDE),
+        "right": widgets.Dropdown(description="beside it", options=[NOBODY, *bench.models], **_WIDE),
+        **buttons,
+        **{name: widgets.HTML() for name in ("found", "busy", "error", "status", "panel")},
     }
-
-
-def _buttons() -> dict[str, widgets.Widget]:
-    labels = {"undo": "Undo", "reset": "Reset", "rank": "Rank the catalogue", "html": "Export HTML"}
-    labels["json"] = "Export JSON"
-    many = {name: widgets.Button(description=text, **_HALF) for name, text in labels.items()}
-    many["rank"].layout.width = "340px"
-    return many
-
-
-def _outputs() -> dict[str, widgets.Widget]:
-    return {name: widgets.HTML() for name in ("found", "busy", "error", "status", "panel")}
 
 
 def _layout(w: dict[str, widgets.Widget]) -> widgets.HBox:

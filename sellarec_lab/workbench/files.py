@@ -7,9 +7,7 @@ from typing import Any
 
 import sellarec_lab
 from sellarec_lab import runtime, views
-from sellarec_lab.data import Interactions
-from sellarec_lab.workbench import case as cases
-from sellarec_lab.workbench.case import Case
+from sellarec_lab.workbench.case import Case, from_json
 
 FORMAT = "sellarec_lab case 1"
 FIELDS = ("format", "case", "data", "shown", "models", "versions")
@@ -27,9 +25,8 @@ def write(path: str | Path, bench) -> Path:
     elif path.suffix == ".json":
         runtime.write_text(path, json.dumps(_record(bench), indent=1, ensure_ascii=False))
     else:
-        raise ValueError(
-            f"{path}: a case is written as .html or .json, not as {path.suffix or 'a file without ending'}"
-        )
+        ending = path.suffix or "a file without ending"
+        raise ValueError(f"{path}: a case is written as .html or .json, not as {ending}")
     return path
 
 
@@ -41,16 +38,16 @@ def _record(bench) -> dict[str, Any]:
     }
     data = {"name": bench.data.name, "fingerprint": bench.data.fingerprint}
     versions = {"sellarec_lab": sellarec_lab.__version__, "commit": runtime.commit(), **runtime.versions()}
-    parts = (FORMAT, bench.case.to_json(), data, list(bench.shown), models, versions)
+    parts = (FORMAT, dataclasses.asdict(bench.case), data, list(bench.shown), models, versions)
     return dict(zip(FIELDS, parts, strict=True))
 
 
-def read(path: str | Path, data: Interactions) -> tuple[Case, list[str]]:
-    """The case in a json file, and the names of the models that were shown.
+def read(path: str | Path, bench) -> tuple[Case, list[str]]:
+    """The case in a json file, for the data and models of a `Workbench`; and the names of the models that were shown.
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: not such a file, or of other data; the message names the file and the field.
+        ValueError: not such a file, or of other data, or a field that can't be used; names the file and the field.
     """
     path = Path(path)
     try:
@@ -63,19 +60,15 @@ def read(path: str | Path, data: Interactions) -> tuple[Case, list[str]]:
         raise ValueError(f"{path}, field {unknown[0]}: unknown; known fields: {', '.join(FIELDS)}")
     if missing := [field for field in ("case", "data") if not isinstance(raw.get(field), dict)]:
         raise ValueError(f"{path}, field {missing[0]}: missing or no object")
-    if raw["data"].get("fingerprint") != data.fingerprint:
+    if raw["data"].get("fingerprint") != bench.data.fingerprint:
         raise ValueError(
             f"{path}, field data.fingerprint: the case was written for other data ({raw['data'].get('name')!r}), where "
-            f"the same ids are other people and films; open it with that data instead of {data.name!r}"
+            f"the same ids are other people and films; open it with that data instead of {bench.data.name!r}"
         )
     try:
-        return cases.from_json(raw["case"]), [str(name) for name in raw.get("shown") or []]
+        case = from_json(raw["case"])
+        for model in bench.models.values():
+            case.check(model)
     except ValueError as error:
         raise ValueError(f"{path}, field case.{error}") from error
-
-
-def file_name(user: str, case: Case, suffix: str) -> str:
-    """A name that says user and item; characters that file systems dislike become "_"."""
-    plain = "".join(c if c.isalnum() or c in "-." else "_" for c in user)
-    what = "free-title" if case.title is not None else f"item-{case.item_id}"
-    return f"case_user-{plain}_{what}{suffix}"
+    return case, [str(name) for name in raw.get("shown") or []]

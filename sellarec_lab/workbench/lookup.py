@@ -1,6 +1,5 @@
 """Finding people, films and rows: what a search box means, and what was rated when."""
 
-import functools
 from typing import NamedTuple
 
 import pandas as pd
@@ -20,7 +19,7 @@ class Found(NamedTuple):
 
 
 class Lookup:
-    """The users, films and rows of a data set.
+    """The users, films and rows of a data set; ``trained_users`` and ``trained_items`` have a row in train.
 
     Args:
         data: an `Interactions`.
@@ -33,18 +32,9 @@ class Lookup:
         self.rows = pd.concat(frames).sort_index()
         self.titles = data.titles
         self._folded = [title.casefold() for title in self.titles]
-        self._external = dict(zip(data.users["external_id"].astype(str), data.users.index.tolist()))
-        self._names = ["", *self._external]
-
-    @functools.cached_property
-    def trained_users(self) -> set[int]:
-        """Users with a row in train."""
-        return set(self.data.train["user_id"])
-
-    @functools.cached_property
-    def trained_items(self) -> set[int]:
-        """Items with a row in train."""
-        return set(self.data.train["item_id"])
+        self.external = dict(zip(data.users["external_id"].astype(str), data.users.index.tolist()))
+        self._names = ["", *self.external]
+        self.trained_users, self.trained_items = set(data.train["user_id"]), set(data.train["item_id"])
 
     def name(self, user_id: int) -> str:
         """The user's id in the original data."""
@@ -58,9 +48,9 @@ class Lookup:
         """
         if not isinstance(wanted, str):
             return int(wanted)
-        if wanted.strip() in self._external:
-            return int(self._external[wanted.strip()])
-        raise ValueError(f"no user has the id {wanted!r} in the original data; {_HELP}")
+        if wanted.strip() not in self.external:
+            raise ValueError(f"no user has the id {wanted!r} in the original data; {_HELP}")
+        return self.external[wanted.strip()]
 
     def item(self, wanted: int | str) -> int:
         """Internal id of an item: a number is taken as it is, a text as its title or the only title that holds it.
@@ -131,9 +121,8 @@ class Lookup:
         return Found(tuple(table.index.tolist()), f"{len(table)} users, lowest AUC first{worst}")
 
     def _by_name(self, words: str) -> Found:
-        ids = [self._external[words]] if words in self._external else []
-        known = set(self.rows["user_id"])
-        ids += [int(words)] if words.isdecimal() and int(words) in known else []
+        ids = [self.external[words]] if words in self.external else []
+        ids += [int(words)] if words.isdecimal() and int(words) in set(self.rows["user_id"]) else []
         if ids:
             return Found(tuple(dict.fromkeys(ids)), f"the user {words}, by the original or the internal id")
         films = self._holding(words)

@@ -1,53 +1,24 @@
 """The workbench as html: plain markup with inline styles, which needs no script, no network and no kernel."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
-import pandas as pd
-
-from sellarec_lab.sella import Explanation
 from sellarec_lab.views.prompt import FONT, bars, boxes, head, legend, parts, safe, small, verdict
-from sellarec_lab.workbench.case import Case, template_text
-from sellarec_lab.workbench.ranking import Ranked
+from sellarec_lab.workbench.case import Ranked, template_text
 
 _CARD = "flex:1 1 340px;min-width:0;border:1px solid #DDDDDD;border-radius:8px;padding:10px 14px;background:#FFFFFF"
 
 
-@dataclass(frozen=True)
-class Column:
-    """One model's part of the page. ``change`` is the score minus the score before, ``truth`` the true P(like)."""
-
-    name: str
-    recipe: str
-    answer: Explanation
-    change: float | None = None
-    truth: float | None = None
-    ranking: Sequence[Ranked] | None = None
-
-
-@dataclass(frozen=True)
-class Page:
-    """All that one rendering shows."""
-
-    case: Case
-    user: str
-    step: str
-    columns: Sequence[Column]
-    titles: Sequence[str]
-    rated: pd.DataFrame
-    notes: Sequence[str] = ()
-
-
-def page(shown: Page) -> str:
-    """The whole page as a fragment of html; every text in it is escaped."""
-    case = shown.case
-    target = case.title if case.title is not None else shown.titles[case.item_id]
-    title = f"<b>user {safe(shown.user)}</b> (id {case.user_id}) · <b>{safe(target)}</b>?"
-    notes = small(shown.step) + "".join(small(f"• {note}") for note in shown.notes)
-    columns = "".join(_column(column, shown.titles) for column in shown.columns)
-    body = f"<div style='display:flex;flex-wrap:wrap;gap:12px;margin:10px 0'>{columns}</div>{legend()}"
-    rest = f"{_history(shown)}{_template(case)}"
-    return f"<div style=\"{FONT};padding:4px 12px\"><div style='font-size:17px'>{title}</div>{notes}{body}{rest}</div>"
+def page(bench) -> str:
+    """All that a `Workbench` shows as a fragment of html; every text in it is escaped."""
+    case = bench.case
+    target = bench.lookup.titles[case.item_id] if case.title is None else case.title
+    title = f"<b>user {safe(bench.lookup.name(case.user_id))}</b> (id {case.user_id}) · <b>{safe(target)}</b>?"
+    notes = small(bench.step) + "".join(small(f"• {note}") for note in bench.notes())
+    columns = "".join(_column(bench, name) for name in bench.shown)
+    body = f"<div style='display:flex;flex-wrap:wrap;gap:12px;margin:10px 0'>{columns}</div>{legend()}{_history(bench)}"
+    if case.template is not None:
+        body += f"{head('template, edited')}<pre style='font-size:12px'>{safe(template_text(case.template))}</pre>"
+    return f"<div style=\"{FONT};padding:4px 12px\"><div style='font-size:17px'>{title}</div>{notes}{body}</div>"
 
 
 def error(problem: Exception, story: str) -> str:
@@ -60,24 +31,22 @@ def error(problem: Exception, story: str) -> str:
     )
 
 
-def _column(column: Column, titles: Sequence[str]) -> str:
-    answer, lines = column.answer, []
-    if column.change is not None:
-        lines.append(f"change against the case before: {column.change:+.3f}")
-    if column.truth is not None:
-        lines.append(f"the truth: P(like) = {column.truth:.3f} (black mark)")
+def _column(bench, name: str) -> str:
+    """One model's part of the page."""
+    answer, change, truth, ranked = bench.explanations[name], bench.change(name), bench.truth(), bench.ranked(name)
+    lines = [] if change is None else [f"change against the case before: {change:+.3f}"]
+    lines += [] if truth is None else [f"the truth: P(like) = {truth:.3f} (black mark)"]
     return (
-        f"<div style='{_CARD}'><b>{safe(column.name)}</b>{small(column.recipe)}{verdict(answer, column.truth, lines)}"
-        f"{boxes(answer, ids=False)}{bars(answer.score, parts(answer))}{_ranking(column, titles)}</div>"
+        f"<div style='{_CARD}'><b>{safe(name)}</b>{small(bench.models[name].recipe.title)}"
+        f"{verdict(answer, truth, lines)}{boxes(answer, ids=False)}{bars(answer.score, parts(answer))}"
+        f"{_ranking(ranked, bench.lookup.titles) if ranked else ''}</div>"
     )
 
 
-def _ranking(column: Column, titles: Sequence[str], k: int = 10) -> str:
+def _ranking(places: Sequence[Ranked], titles: Sequence[str], k: int = 10) -> str:
     """The catalogue's best for this prompt down to the k-th unseen item; what the user has rated is struck out."""
-    if column.ranking is None:
-        return ""
     lines, fresh = [], 0
-    for place, ranked in enumerate(column.ranking, start=1):
+    for place, ranked in enumerate(places, start=1):
         fresh += not ranked.seen
         title, tag = safe(titles[ranked.item_id]), "s" if ranked.seen else "b"
         lines.append(f"<div>{place}. <{tag}>{title}</{tag}> <small>{ranked.score:+.2f}</small></div>")
@@ -87,22 +56,13 @@ def _ranking(column: Column, titles: Sequence[str], k: int = 10) -> str:
     return f"{above}<div style='max-height:280px;overflow:auto;font-size:13px'>{''.join(lines)}</div>"
 
 
-def _history(shown: Page, most: int = 40) -> str:
+def _history(bench, most: int = 40) -> str:
     """The user's rows, newest first: what they liked, and whether the prompt shows it."""
-    rows = shown.rated.iloc[::-1].head(most)
-    lines = "".join(_row(shown, r.item_id, r.label, r.split) for r in rows.itertuples())
-    above = head(f"the user's {len(shown.rated)} rows, newest first (✔ liked, ✘ not; bold: in the prompt)")
+    case, rated, lines = bench.case, bench.lookup.rated(bench.case.user_id), ""
+    for row in rated.iloc[::-1].head(most).itertuples():
+        title = safe(bench.lookup.titles[row.item_id])
+        title = f"<b>{title}</b>" if row.item_id in case.history else title
+        here = " ← target" if row.item_id == case.item_id and case.title is None else ""
+        lines += f"<div>{'✔' if row.label else '✘'} {title} <small>{row.split}{here}</small></div>"
+    above = head(f"the user's {len(rated)} rows, newest first (✔ liked, ✘ not; bold: in the prompt)")
     return f"{above}<div style='max-height:190px;overflow:auto;font-size:13px;columns:3 200px'>{lines}</div>"
-
-
-def _row(shown: Page, item: int, label: int, split: str) -> str:
-    title = safe(shown.titles[item])
-    title = f"<b>{title}</b>" if item in shown.case.history else title
-    here = " ← target" if item == shown.case.item_id and shown.case.title is None else ""
-    return f"<div>{'✔' if label else '✘'} {title} <small>{split}{here}</small></div>"
-
-
-def _template(case: Case) -> str:
-    if case.template is None:
-        return ""
-    return f"{head('template, edited')}<pre style='font-size:12px'>{safe(template_text(case.template))}</pre>"

@@ -46,8 +46,7 @@ def build(folder: Path, seed: int = SEED) -> None:
     films, table, truth = generate(seed)
     folder.mkdir(parents=True, exist_ok=True)
     films[PUBLIC].to_csv(folder / "items.csv", lineterminator="\n")
-    users = pd.DataFrame({"user_id": np.arange(1, len(truth))})
-    users.to_csv(folder / "users.csv", index=False, lineterminator="\n")
+    pd.DataFrame({"user_id": np.arange(1, len(truth))}).to_csv(folder / "users.csv", index=False, lineterminator="\n")
     columns = ["user_id", "item_id", "label", "timestamp", "split"]
     table[columns].to_csv(folder / "interactions.csv", index=False, lineterminator="\n")
     save_file({"probability": torch.from_numpy(truth).half().contiguous()}, folder / "truth.safetensors")

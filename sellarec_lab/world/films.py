@@ -73,13 +73,10 @@ def make_films(rng: np.random.Generator, n_films: int, late_share: float, late_w
 def _titles(rng: np.random.Generator, genre: np.ndarray) -> list[str]:
     """Unique two-word titles; a share of the nouns hints at the genre."""
     nouns = {key: words.split() for key, words in _NOUNS.items()}
-    taken: set[str] = set()
-    titles = []
+    titles: list[str] = []
     for g in genre:
         pool = nouns[GENRES[g]] if rng.random() < HINT_SHARE else nouns[""]
-        title = ""
-        while not title or title in taken:
-            title = f"{rng.choice(_ADJECTIVES)} {rng.choice(pool)}"
-        taken.add(title)
+        while (title := f"{rng.choice(_ADJECTIVES)} {rng.choice(pool)}") in titles:
+            continue
         titles.append(title)
     return titles

@@ -23,11 +23,6 @@ _ARTICLES = (
 _MATCH, _CLASH = 2.0, -1.2  # weight of a genre or flavour that matches, or that does not
 
 
-def article(rng: np.random.Generator, film: dict[str, str]) -> str:
-    """One short text that states a film's attributes, in one of several wordings."""
-    return _ARTICLES[rng.integers(len(_ARTICLES))].format(**film)
-
-
 class Talk:
     """Draws talk of taste about a table of films (``title, genre, mood`` and whatever else it holds)."""
 
@@ -40,9 +35,8 @@ class Talk:
         """An invented fan's genre scores [8] and mood scores [4]."""
         genres = np.full(len(GENRES), _CLASH)
         genres[rng.choice(len(GENRES), rng.integers(1, 4), replace=False)] = _MATCH
-        moods = np.zeros(len(MOODS))
+        moods = np.full(len(MOODS), -1.0 if with_moods else 0.0)
         if with_moods:
-            moods[:] = -1.0
             moods[rng.choice(len(MOODS), 2, replace=False)] = 1.0
         return genres, moods
 
@@ -106,7 +100,8 @@ def documents(films: pd.DataFrame, seed: int, count: int, progress: float) -> It
     for _ in range(count):
         draw = rng.random()
         if draw < articles:
-            yield article(rng, records[rng.integers(len(records))])
+            film = records[rng.integers(len(records))]
+            yield _ARTICLES[rng.integers(len(_ARTICLES))].format(**film)
         elif draw < articles + 0.15:
             yield talk.words(rng, with_titles=False, favourites=False)
         elif draw < articles + 0.30:

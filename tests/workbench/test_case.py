@@ -126,7 +126,7 @@ def test_ids_that_nobody_has_are_named(model, case):
 def test_a_case_survives_json(case):
     full = case.retitled("Ünmade").switched("user", False).owned(8).rephrased(["{title}", "a\nb"])
     for some in (case, full):
-        assert from_json(json.loads(json.dumps(some.to_json()))) == some
+        assert from_json(json.loads(json.dumps(dataclasses.asdict(some)))) == some
 
 
 # ------------------------------------------------------------------------------------- the answer
