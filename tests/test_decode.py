@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 import torch
-from sellarec_lab.indices import Trie
 from transformers import GenerationConfig
 
 from sellarec_lab import config, llm
+from sellarec_lab.indices import Trie
 from sellarec_lab.prompts import Prompt, Text
 
 
