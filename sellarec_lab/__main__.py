@@ -1,4 +1,4 @@
-"""Command line, for those without a notebook: ``python -m sellarec_lab run | compare | doctor | world``."""
+"""Command line, for those without a notebook: ``python -m sellarec_lab run | compare | lcrec | doctor | world``."""
 
 import argparse
 import sys
@@ -47,7 +47,7 @@ def _compare(args: argparse.Namespace) -> int:
     command = "python -m sellarec_lab " + shlex.join(args.typed)
     results = report.bench(
         cfg, args.data, models, args.seeds, args.workers, args.against, command, args.into, args.rank_users,
-        ablation_seeds=args.ablation_seeds, cluster=args.cluster,
+        next_item=args.next_item, ablation_seeds=args.ablation_seeds, cluster=args.cluster,
     )  # fmt: skip
     return int(results["value"].isna().any())
 
@@ -80,17 +80,21 @@ def _parser() -> argparse.ArgumentParser:
     run = commands.add_parser("run", help=says, parents=[shared])
     run.add_argument("--no-notebooks", dest="notebooks", action="store_false")
     run.set_defaults(do=_run)
-    compare = commands.add_parser("compare", help="every method on one protocol; resumable", parents=[shared])
-    compare.add_argument("--models", default="all", help="all, core, a group, or names with commas (see --list)")
-    compare.add_argument("--ablation-seeds", type=int, default=1, help="how many of them at most for ablations")
-    compare.add_argument("--against", default="sella", help="the model that all others are compared with")
-    compare.add_argument("--workers", type=int, help="models trained at a time; by default one a core")
-    compare.add_argument("--cluster", help="address of a Dask scheduler; its workers train instead")
-    compare.add_argument("--rank-users", type=int, default=100, help="rank the whole catalogue for so many users")
-    compare.add_argument("--fast", action="store_true", help="a few rows, epochs and users: checks that all runs")
-    compare.add_argument("--into", type=Path, help="a markdown file whose section compare:<preset> is replaced")
-    compare.add_argument("--list", action="store_true", help="name all methods and stop")
-    compare.set_defaults(do=_compare)
+    for name, says, against in (
+        ("compare", "every method on one protocol; resumable", "sella"),
+        ("lcrec", "what comes next: LC-Rec beside what it is measured by, over the whole catalogue", "lcrec"),
+    ):
+        table = commands.add_parser(name, help=says, parents=[shared])
+        table.add_argument("--models", default="all", help="all, core, a group, or names with commas (see --list)")
+        table.add_argument("--ablation-seeds", type=int, default=1, help="how many of them at most for ablations")
+        table.add_argument("--against", default=against, help="the model that all others are compared with")
+        table.add_argument("--workers", type=int, help="models trained at a time; by default one a core")
+        table.add_argument("--cluster", help="address of a Dask scheduler; its workers train instead")
+        table.add_argument("--rank-users", type=int, default=100, help="rank the whole catalogue for so many users")
+        table.add_argument("--fast", action="store_true", help="a few rows, epochs and users: checks that all runs")
+        table.add_argument("--into", type=Path, help="a markdown file whose section <command>:<preset> is replaced")
+        table.add_argument("--list", action="store_true", help="name all methods and stop")
+        table.set_defaults(do=_compare, next_item=name == "lcrec")
     commands.add_parser("doctor", help="versions, device, what will run and why").set_defaults(do=_doctor)
     world = commands.add_parser("world", help="rebuild the embedded world: tables, truth, mini-LLM")
     world.add_argument("--folder", default="data/tiny")

@@ -64,7 +64,8 @@ def run(cfg: Preset, root: str | None = None, seeds: int = 1, notebooks: bool = 
 
 def bench(
     cfg: Preset, root: str | None = None, models: list[str] | str = "all", seeds: int = 1, workers: int | None = None,
-    against: str = "sella", command: str = "", into: Path | None = None, rank_users: int = 100, **options: Any,
+    against: str = "sella", command: str = "", into: Path | None = None, rank_users: int = 100, *,
+    next_item: bool = False, **options: Any,
 ) -> pd.DataFrame:  # fmt: skip
     """Fill the table for many models and leave it as csv, page and markdown; returns the results.
 
@@ -77,12 +78,16 @@ def bench(
         against: the model that all others are compared with.
         command: what the reader should type to get the same, for the markdown.
         into: a markdown file whose section ``compare:<preset>`` is replaced.
+        next_item: ask what comes next in each user's likes (leave-one-out) instead of who likes what; the section is
+            then ``lcrec:<preset>``, and files lie one folder deeper.
         rank_users, options: as `compare.run` takes them (``ablation_seeds``, ``cluster``).
     """
     started = time.perf_counter()
     decision = runtime.workers() if workers is None else runtime.Decision(str(workers), "asked for")
     print(f"{runtime.describe(cfg)}\n{'workers':<13} {decision}", flush=True)
     data_set, out = data.load(cfg.dataset, root), runtime.artifacts_folder(cfg.artifacts) / cfg.name
+    if next_item:
+        data_set, out = data.as_sequences(data_set), out / "next-item"
     chosen = compare.models_for(data_set, models) if isinstance(models, str) else models
     if against not in chosen:
         raise ValueError(f"{against!r} is compared with the others, but is not among {', '.join(chosen)}")
@@ -99,7 +104,7 @@ def bench(
     runtime.write_text(out / "compare.md", text)
     runtime.write_text(out / "compare.html", _bench_page(results, tests, cells, against))
     if into is not None:
-        compare.write_section(into, f"compare:{cfg.name}", text)
+        compare.write_section(into, f"{'lcrec' if next_item else 'compare'}:{cfg.name}", text)
     _say(cfg, compare.summary(results, cells), started, scored.failures)
     return results
 
@@ -137,11 +142,12 @@ def _write_tables(out: Path, results: pd.DataFrame, tests: pd.DataFrame, cells: 
 
 
 def _bench_page(results: pd.DataFrame, tests: pd.DataFrame, cells: pd.DataFrame, against: str) -> str:
-    named = _named(results)
-    figures = [views.results_forest(named), views.results_forest(named, "uauc")]
-    figures.append(views.paired_forest(_named(tests), against=compare.TITLES[against]))
+    named, against = _named(results), compare.TITLES[against]
+    first, second = compare.METRICS if "auc" in set(results["metric"]) else compare.NEXT_METRICS
+    figures = [views.results_forest(named, first), views.results_forest(named, second)]
+    figures.append(views.paired_forest(_named(tests), first, against=against))
     mean = cells.groupby("model")[["seconds", "peak_gb"]].mean().reset_index()
-    figures.append(views.cost_against_quality(_named(mean), named))
+    figures.append(views.cost_against_quality(_named(mean), named, first))
     if (results["model"] == "oracle").any():
         figures.insert(2, views.gap_closed(named))
     body = "".join(f.to_html(full_html=False, include_plotlyjs=False) for f in figures)

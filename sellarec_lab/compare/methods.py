@@ -2,14 +2,14 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from sellarec_lab import collab, runtime, sella
+from sellarec_lab import collab, sella
 from sellarec_lab.compare.fusion import Fusion
-from sellarec_lab.compare.outcomes import Method, outcome
+from sellarec_lab.compare.next_item import NEXT_ITEM
+from sellarec_lab.compare.outcomes import Method, outcome, put_together
 from sellarec_lab.compare.sanity import battery
 from sellarec_lab.compare.tasks import RATING
 from sellarec_lab.config import Preset
@@ -26,24 +26,6 @@ class Oracle:
     def predict(self, frame: pd.DataFrame) -> pd.DataFrame:
         """The frame's rows with the true probability as ``score``."""
         return frame.assign(score=self.truth[frame["user_id"], frame["item_id"]].astype(float))
-
-
-def put_together(
-    name: str, read: Callable[[Preset, Interactions], Any], below: Callable[..., tuple[Stage, ...]] | None = None,
-    code: tuple[str, ...] = (),
-) -> Callable[[Preset, Interactions], Stage]:  # fmt: skip
-    """The stage of a model that is put together from the stages ``below(cfg, data)`` when it is read; nothing is left
-    to make."""
-
-    def stage(cfg: Preset, data: Interactions) -> Stage:
-        rests = below(cfg, data) if below else ()
-        return runtime.stage(cfg, data, name, {}, _nothing, lambda _: read(cfg, data), *rests, code=code)
-
-    return stage
-
-
-def _nothing(stage: Stage) -> None:
-    """Nothing is left to make."""
 
 
 def _counts(title: str, source: str, scores: Callable) -> Method:
@@ -101,6 +83,7 @@ METHODS: dict[str, Method] = {
     "fusion": _fusion("Late fusion: means, MF, SeLLa-Rec", *_NUMBERS, "sella"),
     "fusion-all-cf": _fusion("Late fusion: all without an LLM", *_NUMBERS, *_RIVALS[1:]),
     "fusion-all": _fusion("Late fusion: all with SeLLa-Rec", *_NUMBERS, *_RIVALS, "sella"),
+    **NEXT_ITEM,
 }  # fmt: skip
 TITLES = {name: method.title for name, method in METHODS.items()}
 CORE = ("oracle", "means", "mf", "zero-shot", "tallrec", "collm", "sella")  # what the first notebooks speak of
@@ -119,7 +102,8 @@ def method(name: str) -> Method:
 
 def models_for(data: Interactions, which: str = "core") -> list[str]:
     """Names of the methods that can run on this data, in the table's order: "core" (the seven of the first
-    notebooks), "all", or a group ("paper", "ablation", ...). The oracle is there only where the truth is known.
+    notebooks), "all", or a group ("paper", "ablation", ...). The oracle is there only where the truth is known; where
+    test holds nothing but likes, rows can't be rated and the next item is asked for instead.
 
     Raises:
         ValueError: neither "core", "all" nor a group.
@@ -127,5 +111,7 @@ def models_for(data: Interactions, which: str = "core") -> list[str]:
     groups = {m.group for m in METHODS.values()}
     if which not in {"core", "all", *groups}:
         raise ValueError(f"unknown choice of models {which!r}; known: core, all, {', '.join(sorted(groups))}")
-    chosen = CORE if which == "core" else [n for n, m in METHODS.items() if which in ("all", m.group)]
-    return [name for name in chosen if name != "oracle" or data.truth is not None]
+    task = "next-item" if data.test["label"].all() else "rating"
+    fit = [name for name, m in METHODS.items() if m.tasks[0] == task and (name != "oracle" or data.truth is not None)]
+    chosen = CORE if which == "core" else [name for name in fit if which in ("all", METHODS[name].group)]
+    return [name for name in chosen if name in fit]

@@ -38,6 +38,24 @@ class Method:
     checks: Checks | None = None
 
 
+def put_together(
+    name: str, read: Callable[[Preset, Interactions], Any], below: Callable[..., tuple[Stage, ...]] | None = None,
+    code: tuple[str, ...] = (),
+) -> Callable[[Preset, Interactions], Stage]:  # fmt: skip
+    """The stage of a model that is put together from the stages ``below(cfg, data)`` when it is read; nothing is left
+    to make."""
+
+    def stage(cfg: Preset, data: Interactions) -> Stage:
+        rests = below(cfg, data) if below else ()
+        return runtime.stage(cfg, data, name, {}, _nothing, lambda _: read(cfg, data), *rests, code=code)
+
+    return stage
+
+
+def _nothing(stage: Stage) -> None:
+    """Nothing is left to make."""
+
+
 def outcome(cfg: Preset, data: Interactions, method: Method, task: Task = RATING, split: str = "test") -> Stage:
     """A method's answers on a split, as a stage; its value is the frame with ``task.keeps``.
 

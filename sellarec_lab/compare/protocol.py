@@ -17,7 +17,7 @@ from joblib.externals.loky.process_executor import TerminatedWorkerError
 from sellarec_lab import runtime
 from sellarec_lab.compare.methods import METHODS, TITLES, method, models_for
 from sellarec_lab.compare.outcomes import forget, outcome
-from sellarec_lab.compare.tasks import RATING, Task, next_item
+from sellarec_lab.compare.tasks import LAST_ITEM, RATING, Task, next_item
 from sellarec_lab.config import Preset
 from sellarec_lab.data import Interactions
 from sellarec_lab.runtime import Stage
@@ -38,7 +38,8 @@ class Scored(dict):
 
 
 def predictions(cfg: Preset, data: Interactions, model: str, split: str = "test") -> pd.DataFrame:
-    """A model's scores on valid or test: ``user_id, item_id, label, is_warm, score``; trains what is missing.
+    """A model's scores on valid or test, ``user_id, item_id, label, is_warm, score``, or for a model of next items its
+    `Ranks`; trains what is missing.
 
     Scores of a language model are believed only after the sanity battery, which runs with valid.
 
@@ -49,15 +50,22 @@ def predictions(cfg: Preset, data: Interactions, model: str, split: str = "test"
     if split not in ("valid", "test"):
         raise ValueError(f"predictions are made for valid and test, not for {split!r}")
     try:
-        scores = outcome(cfg, data, method(model), RATING, split).value()
+        answers = outcome(cfg, data, method(model), asked_first(model), split).value()
     finally:
         forget()
-    return scores.set_index(data.split(split).index)
+    return answers if "query" in answers else answers.set_index(data.split(split).index)
+
+
+def asked_first(model: str) -> Task:
+    """The task that a method is in the table for: to rate rows, or to say what comes next."""
+    return RATING if method(model).tasks[0] == "rating" else LAST_ITEM
 
 
 def rating_stages(cfg: Preset, data: Interactions, model: str) -> dict[str, Stage]:
-    """What the table needs of a model beside rankings: its scores on valid and test, as stages."""
-    return {split: outcome(cfg, data, method(model), RATING, split) for split in ("valid", "test")}
+    """What the table needs of a model beside rankings of a sample: its answers on valid (where scores are calibrated)
+    and test, as stages."""
+    task = asked_first(model)
+    return {s: outcome(cfg, data, method(model), task, s) for s in (("valid", "test") if task == RATING else ("test",))}
 
 
 def full_ranking(cfg: Preset, data: Interactions, model: str, users: int = 100) -> pd.DataFrame:
@@ -122,8 +130,9 @@ def plan(models: Iterable[str], first: int, seeds: int, ablation_seeds: int | No
 
 def _cell(cfg: Preset, name: str, seed: int, rank_users: int) -> Cell:
     """Valid and test scores of a model, and with the first seed its ranking of the catalogue, where it has one."""
-    asked = [(RATING, "valid"), (RATING, "test")]
-    if rank_users and seed == cfg.seed and "next-item" in METHODS[name].tasks:
+    task = asked_first(name)
+    asked = [(task, split) for split in (("valid", "test") if task == RATING else ("test",))]
+    if rank_users and seed == cfg.seed and "next-item" in METHODS[name].tasks[1:]:
         asked.append((next_item(rank_users), "test"))
     return dataclasses.replace(cfg, seed=seed), name, tuple(asked)
 

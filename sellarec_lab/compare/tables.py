@@ -14,7 +14,7 @@ from tqdm.auto import tqdm
 from sellarec_lab import metrics, runtime
 from sellarec_lab.compare.methods import METHODS, TITLES
 from sellarec_lab.compare.protocol import Scored, full_ranking, predictions, rating_stages
-from sellarec_lab.compare.tasks import next_item
+from sellarec_lab.compare.tasks import LAST_ITEM, next_item
 from sellarec_lab.config import Preset
 from sellarec_lab.data import Interactions, warmth
 
@@ -22,6 +22,7 @@ METRICS = ("auc", "uauc")  # in every part of test
 WITHIN = ("ndcg", "map")  # on the whole test split; within a user, as UAUC is
 CALIBRATION = ("log_loss", "ece")  # after a logistic calibration that is fitted on valid, the same for every model
 RANKING = next_item().metrics
+NEXT_METRICS = ("hr@10", "ndcg@10")  # what models of next items are compared by
 Runs = Sequence[pd.DataFrame]  # a model's scored test frames, one a seed
 Models = Mapping[str, Runs]
 _BINS = 10  # of equal width, for the expected calibration error
@@ -30,7 +31,9 @@ _BINS = 10  # of equal width, for the expected calibration error
 def parts(frame: pd.DataFrame, data: Interactions | None = None) -> dict[str, np.ndarray]:
     """Row masks of the test split and of its warm and cold rows. Warm: user and item both occur in train; with
     ``data`` also the stricter "warm3": both at least three times. A part without a single user who has both labels
-    can't be ranked and is left out."""
+    can't be ranked and is left out. `Ranks` have one part, all of test."""
+    if "query" in frame:
+        return {"test": np.ones(len(frame), dtype=bool)}
     warm = frame["is_warm"].to_numpy(dtype=bool)
     masks = {"test": np.ones(len(frame), dtype=bool), "test-warm": warm, "test-cold": ~warm}
     if data is not None:
@@ -52,8 +55,10 @@ def table(cfg: Preset, data: Interactions, scored: Models, samples: int = 1000, 
             continue
         seeds = _presets(cfg, name, scored)
         spent = round(sum(runtime.costs(rating_stages(c, data, name).values())["seconds"] for c in seeds), 1)
-        measured = [*_ranked(frames, data, samples), *_calibrated(seeds, data, name, frames, samples)]
-        if rank_users and "next-item" in METHODS[name].tasks:
+        measured = _ranked(frames, data, samples)
+        if "query" not in frames[0]:
+            measured += _calibrated(seeds, data, name, frames, samples)
+        if rank_users and "next-item" in METHODS[name].tasks[1:]:
             ranks, part = full_ranking(seeds[0], data, name, rank_users), f"catalogue-{rank_users}"
             measured += [(part, metric, *metrics.interval(ranks, metric, samples)) for metric in RANKING]
         rows += [(name, *row, 1 if row[0].startswith("catalogue") else len(frames), spent) for row in measured]
@@ -72,6 +77,8 @@ def _presets(cfg: Preset, name: str, scored: Models) -> list[Preset]:
 
 
 def _ranked(frames: Runs, data: Interactions, samples: int) -> list[tuple]:
+    if "query" in frames[0]:
+        return [("test", metric, *metrics.interval(frames, metric, samples)) for metric in LAST_ITEM.metrics]
     return [
         (part, metric, *metrics.interval([f[mask] for f in frames], metric, samples))
         for part, mask in parts(frames[0], data).items()
@@ -121,7 +128,7 @@ def paired_tests(scored: Models, against: str = "sella", samples: int = 1000) ->
             continue
         ours, theirs = ([by_seed[seed] for seed in both] for by_seed in frames)
         for part, mask in parts(ours[0]).items():
-            for metric in METRICS:
+            for metric in METRICS if "query" not in ours[0] else NEXT_METRICS:
                 pair = metrics.paired([f[mask] for f in ours], [f[mask] for f in theirs], metric, samples)
                 rows.append((name, part, metric, *pair, metrics.detectable(pair)))
     names = ["model", "split", "metric", "difference", "low", "high", "p_value", "users", "detectable"]
@@ -145,10 +152,10 @@ def cells(cfg: Preset, data: Interactions, scored: Scored) -> pd.DataFrame:
     for name in scored:
         for c in _presets(cfg, name, scored):
             stages = rating_stages(c, data, name)
-            note = stages["valid"].manifest
+            note, answers = next(iter(stages.values())).manifest, predictions(c, data, name)
             passed = f"{len(note['sanity'])} ok" if "sanity" in note else ""
             row = {"model": name, "seed": c.seed, **runtime.costs(stages.values()), "sanity": passed, "error": ""}
-            rows.append(row | {"distinct_scores": predictions(c, data, name)["score"].nunique()})
+            rows.append(row | {"distinct_scores": answers["score"].nunique() if "score" in answers else None})
     rows += [{"model": model, "seed": seed, "error": error} for (model, seed), error in scored.failures.items()]
     return pd.DataFrame(rows, columns=["model", "seed", "seconds", "peak_gb", "distinct_scores", "sanity", "error"])
 
@@ -206,4 +213,5 @@ def _text(value: float, low: float, high: float) -> str:
 
 def _column(split: str, metric: str) -> str:
     part = {"test": "all", "test-warm": "warm", "test-cold": "cold"}.get(split, split)
-    return metric.upper() if split.startswith("catalogue") else f"{part} {metric.upper().replace('_', ' ')}"
+    ranked = split.startswith("catalogue") or metric in LAST_ITEM.metrics
+    return metric.upper() if ranked else f"{part} {metric.upper().replace('_', ' ')}"

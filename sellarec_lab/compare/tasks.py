@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from sellarec_lab.data import Interactions
+from sellarec_lab.data import Interactions, next_items
 
 
 @dataclass(frozen=True)
@@ -55,14 +55,17 @@ def rows(data: Interactions, split: str) -> pd.DataFrame:
     return data.split(split)
 
 
+_RANKS = ("query", "target", "rank", "candidates", "ties")
 RATING = Task(
     "rating", "predict", rows, ("user_id", "item_id", "label", "is_warm", "score"),
     ("auc", "uauc"),
 )  # fmt: skip
 
 
+LAST_ITEM = Task("next-item", "rank", next_items, _RANKS, ("hr@1", "hr@5", "hr@10", "hr@50", "ndcg@5", "ndcg@10"))
+
+
 def next_item(users: int = 100) -> Task:
     """The whole catalogue is ranked for so many users of a split."""
     metrics = ("hr@5", "hr@10", "ndcg@5", "ndcg@10", "mrr")
-    keeps = ("query", "target", "rank", "candidates", "ties")
-    return Task("next-item", "rank", likers, keeps, metrics, {"users": users})
+    return Task("next-item", "rank", likers, _RANKS, metrics, {"users": users})

@@ -13,6 +13,10 @@ _COST = "a seed: all that the scores rest on, with the pre-training of a backbon
 _RANKING = (
     "candidates are all items that the user did not rate before test, and what the user likes in test is relevant."
 )
+_NEXT = (
+    "Leave-one-out: each user's last item among the whole catalogue, nothing excluded, all users; items that a model "
+    "can't tell apart share the mean of their ranks."
+)
 _TESTS = (
     "p-values after Holm's correction over the models; *detectable* is the true difference that the comparison would "
     "find with 80 % power."
@@ -22,6 +26,8 @@ _TESTS = (
 def section(results: pd.DataFrame, tests: pd.DataFrame, cells: pd.DataFrame, against: str, facts: str) -> str:
     """The section: what was run (``facts``), the table, the paired tests, the stricter warm and cold, what failed."""
     wide = summary(results, cells)
+    if "auc" not in set(results["metric"]):
+        return _next_items(wide, tests, cells, against, facts)
     first = [c for c in wide.columns if c.startswith(("seeds", "all AUC", "oracle", "all UAUC", "warm", "cold"))]
     rest = ["all NDCG", "all MAP", "all LOG LOSS", "all ECE", "seconds", "peak GB"]
     counted = tests[tests["metric"] == "uauc"].groupby("split", sort=False)["users"].first()
@@ -38,10 +44,18 @@ def section(results: pd.DataFrame, tests: pd.DataFrame, cells: pd.DataFrame, aga
     if len(strict):
         out += ["Warm and cold by the stricter definition (user and item at least three times in train):"]
         out += [markdown(_strict(strict))]
+    return "\n\n".join([*out, *_failed(cells)]) + "\n"
+
+
+def _next_items(wide: pd.DataFrame, tests: pd.DataFrame, cells: pd.DataFrame, against: str, facts: str) -> str:
+    out = [facts, f"{_NEXT} Cost: {_COST}.", markdown(wide)]
+    out += [f"{TITLES[against]} minus each, on the same users; {_TESTS}", markdown(_tests(tests), index=False)]
+    return "\n\n".join([*out, *_failed(cells)]) + "\n"
+
+
+def _failed(cells: pd.DataFrame) -> list[str]:
     failed = cells[cells["error"].fillna("") != ""]
-    if len(failed):
-        out += ["Failed:", markdown(failed[["model", "seed", "error"]], index=False)]
-    return "\n\n".join(out) + "\n"
+    return ["Failed:", markdown(failed[["model", "seed", "error"]], index=False)] if len(failed) else []
 
 
 def _tests(tests: pd.DataFrame) -> pd.DataFrame:

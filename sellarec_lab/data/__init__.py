@@ -19,7 +19,7 @@ from sellarec_lab.data.lcrec import load_lcrec
 from sellarec_lab.data.movielens import load_ml1m
 from sellarec_lab.data.profiles import NextItemRanker, Profiles, Ranker, best, next_items
 from sellarec_lab.data.reports import cold, leak_report, statistics, warm, warmth
-from sellarec_lab.data.sequences import leave_one_out
+from sellarec_lab.data.sequences import as_sequences, leave_one_out
 from sellarec_lab.data.tiny import load_tiny
 
 LOADERS = {
@@ -31,9 +31,9 @@ LOADERS = {
 }
 
 __all__ = [
-    "SPLITS", "DataError", "Interactions", "NextItemRanker", "Profiles", "Ranker", "UnsafePickleError", "best", "cold",
-    "from_frames", "leak_report", "leave_one_out", "load", "load_amazon", "load_amazon_book", "load_collm",
-    "load_lcrec", "next_items", "statistics", "validate", "warm", "warmth",
+    "SPLITS", "DataError", "Interactions", "NextItemRanker", "Profiles", "Ranker", "UnsafePickleError", "as_sequences",
+    "best", "cold", "from_frames", "leak_report", "leave_one_out", "load", "load_amazon", "load_amazon_book",
+    "load_collm", "load_lcrec", "next_items", "statistics", "validate", "warm", "warmth",
 ]  # fmt: skip
 
 

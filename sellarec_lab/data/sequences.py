@@ -19,6 +19,11 @@ from sellarec_lab.data.steps import Step, counted, steps_table
 SHORTEST = 3  # one row each for train, valid and test
 
 
+def as_sequences(data: Interactions) -> Interactions:
+    """The data as they are, where they are sequences already (test holds likes alone); otherwise `leave_one_out`."""
+    return data if data.test["label"].all() else leave_one_out(data)
+
+
 def leave_one_out(data: Interactions) -> Interactions:
     """The likes of `data`, of all its splits, as sequences for next-item prediction; every label is 1.
 

@@ -1,0 +1,63 @@
+"""The rows of the table of next items: what counts, what reads sequences, and LC-Rec task by task."""
+
+from collections.abc import Callable
+
+from sellarec_lab import collab, config, lcrec
+from sellarec_lab.compare.outcomes import Method, put_together
+from sellarec_lab.config import TASKS, Preset
+from sellarec_lab.data import Interactions
+from sellarec_lab.runtime import Stage
+
+_PAPER = "arXiv 2311.09049; adapters on a small backbone, intentions and preferences by rule"
+
+
+def _method(title: str, group: str, source: str, stage: Callable[[Preset, Interactions], Stage]) -> Method:
+    return Method(title, group, source, stage, tasks=("next-item",))
+
+
+def _counts(title: str, source: str, model: Callable[[Interactions], object]) -> Method:
+    code = ("sellarec_lab.collab.next_item",)
+    made = put_together(model.__name__, lambda cfg, data: model(data), code=code)
+    return _method(title, "reference", source, made)
+
+
+def _lcrec(title: str, group: str, source: str, **changes: object) -> Method:
+    """LC-Rec with fields of the preset changed, as ``lcrec__tasks=...``."""
+
+    def stage(cfg: Preset, data: Interactions) -> Stage:
+        for path, value in changes.items():
+            cfg = config.replace(cfg, path, value)
+        return lcrec.Pipeline(cfg, data).model
+
+    return _method(title, group, source, stage)
+
+
+NEXT_ITEM: dict[str, Method] = {
+    "next-popularity": _counts("Popularity, next item", "number of the item's rows in train", collab.PopularNext),
+    "item-knn": _counts(
+        "Item neighbours", "cosine over train's users, recent items count more", collab.ItemNeighbours
+    ),
+    "sasrec-next": _method(
+        "SASRec, full softmax", "collaborative", "arXiv 1808.09781, cross-entropy over the catalogue (2309.07602)",
+        collab.next_item_stage,
+    ),
+    "tiger": _lcrec(
+        "Indices without language (TIGER-style)", "paper", "after arXiv 2305.05065: a decoder trained from nothing",
+        lcrec__language=False, lcrec__tasks=("sequence",),
+    ),
+    **{
+        f"lcrec-{short}": _lcrec(f"LC-Rec, {' + '.join(names)}", "ablation", _PAPER, lcrec__tasks=TASKS[:many])
+        for many, (short, names) in enumerate(
+            [("seq", ["SEQ"]), ("mut", ["SEQ", "MUT"]), ("asy", ["SEQ", "MUT", "ASY"]),
+             ("ite", ["SEQ", "MUT", "ASY", "ITE"])], start=1,
+        )
+    },
+    "lcrec": _lcrec("LC-Rec, all tasks", "paper", _PAPER),
+    "lcrec-random-rows": _lcrec(
+        "LC-Rec, new tokens start at random", "ablation", _PAPER + "; its own start", lcrec__start="random"
+    ),
+    "lcrec-sinkhorn": _lcrec(
+        "LC-Rec, indices repaired by balance", "ablation", _PAPER + "; collisions that are left share their credit",
+        indices__repair="sinkhorn",
+    ),
+}  # fmt: skip
