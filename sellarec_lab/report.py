@@ -6,7 +6,8 @@ and ``report.html``, `bench` adds ``compare.html`` and ``compare.md``.
 
 import html
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ font-size:13px}summary{cursor:pointer;color:#555}section{border-top:3px solid #0
 .words td,.words th{text-align:left;vertical-align:top}.anchor-link{display:none}
 nav a{margin-right:1rem}.scroll{overflow-x:auto}
 """
+_live = partial(go.Figure.to_html, full_html=False, include_plotlyjs=False)  # for a page that brings plotly itself
 
 
 def run(cfg: Preset, root: str | None = None, seeds: int = 1, notebooks: bool = True) -> pd.DataFrame:
@@ -43,16 +45,15 @@ def run(cfg: Preset, root: str | None = None, seeds: int = 1, notebooks: bool = 
     started = time.perf_counter()
     print(runtime.describe(cfg), flush=True)
     data_set, out = data.load(cfg.dataset, root), runtime.artifacts_folder(cfg.artifacts) / cfg.name
-    chosen = compare.models_for(data_set)
+    chosen, executed = compare.models_for(data_set), []
     pages = sorted(notebook_folder().glob("[0-9][0-9]*.ipynb")) if notebooks else []
-    executed = []
     with tqdm(total=len(chosen) * seeds + len(pages), desc="all", unit="part") as bar:
-        tick = _ticks(bar)
+        tick = partial(_tick, bar)
         scored = compare.run(cfg, data_set, chosen, seeds, tick, int(runtime.workers().value))
         if scored.failures:
             raise RuntimeError("; ".join(f"{m}, seed {s}: {e}" for (m, s), e in scored.failures.items()))
         results, paired = compare.table(cfg, data_set, scored), compare.paired_tests(scored)
-        _write_tables(out, results, paired, compare.cells(cfg, data_set, scored))
+        _write(out, results=results, paired=paired, cells=compare.cells(cfg, data_set, scored))
         for page in pages:
             executed.append((page.stem, execute(page, cfg.name, out / "notebooks" / page.name)))
             tick(page.stem)
@@ -70,10 +71,8 @@ def bench(
     """Fill the table for many models and leave it as csv, page and markdown; returns the results.
 
     Args:
-        cfg: the preset.
-        root: folder or file of the data, where it does not ship with the lab.
+        cfg, root, seeds: as `run` takes them.
         models: names, or a choice that `compare.models_for` knows.
-        seeds: how many seeds every model is trained with.
         workers: processes at a time; by default `runtime.workers` decides.
         against: the model that all others are compared with.
         command: what the reader should type to get the same, for the markdown.
@@ -93,14 +92,13 @@ def bench(
         raise ValueError(f"{against!r} is compared with the others, but is not among {', '.join(chosen)}")
     planned = compare.plan(chosen, cfg.seed, seeds, options.get("ablation_seeds"))
     with tqdm(total=len(planned), desc="models x seeds", unit="cell") as bar:
-        scored = compare.run(
-            cfg, data_set, chosen, seeds, _ticks(bar), int(decision.value), rank_users=rank_users, **options
-        )
+        tick, at_once = partial(_tick, bar), int(decision.value)
+        scored = compare.run(cfg, data_set, chosen, seeds, tick, at_once, rank_users=rank_users, **options)
     results = compare.table(cfg, data_set, scored, rank_users=rank_users)
-    cells, tests = compare.cells(cfg, data_set, scored), compare.paired_tests(scored, against)
+    tests, cells = compare.paired_tests(scored, against), compare.cells(cfg, data_set, scored)
+    _write(out, results=results, paired=tests, cells=cells)
     facts = f"```\n{command}\n```\n\n{_birth(cfg, seeds, cells, (time.perf_counter() - started) / 60)}"
     text = compare.section(results, tests, cells, against, facts)
-    _write_tables(out, results, tests, cells)
     runtime.write_text(out / "compare.md", text)
     runtime.write_text(out / "compare.html", _bench_page(results, tests, cells, against))
     if into is not None:
@@ -109,12 +107,9 @@ def bench(
     return results
 
 
-def _ticks(bar: tqdm) -> Callable[[str], None]:
-    def tick(what: str) -> None:
-        bar.update()
-        bar.set_postfix_str(f"{what} done")
-
-    return tick
+def _tick(bar: tqdm, what: str) -> None:
+    bar.update()
+    bar.set_postfix_str(f"{what} done")
 
 
 def _say(cfg: Preset, summary: pd.DataFrame, started: float, failures: Mapping | None = None) -> None:
@@ -136,26 +131,22 @@ def _birth(cfg: Preset, seeds: int, cells: pd.DataFrame, minutes: float) -> str:
     )
 
 
-def _write_tables(out: Path, results: pd.DataFrame, tests: pd.DataFrame, cells: pd.DataFrame) -> None:
-    for name, frame in (("results", results), ("paired", tests), ("cells", cells)):
+def _write(out: Path, **tables: pd.DataFrame) -> None:
+    for name, frame in tables.items():
         runtime.write_text(out / f"{name}.csv", frame.to_csv(index=False, float_format="%.6f"))
 
 
 def _bench_page(results: pd.DataFrame, tests: pd.DataFrame, cells: pd.DataFrame, against: str) -> str:
-    named, against = _named(results), compare.TITLES[against]
-    first, second = compare.METRICS if "auc" in set(results["metric"]) else compare.NEXT_METRICS
+    named, rated = _named(results), "auc" in set(results["metric"])
+    first, second = compare.METRICS if rated else compare.NEXT_METRICS
     figures = [views.results_forest(named, first), views.results_forest(named, second)]
-    figures.append(views.paired_forest(_named(tests), first, against=against))
-    mean = cells.groupby("model")[["seconds", "peak_gb"]].mean().reset_index()
-    figures.append(views.cost_against_quality(_named(mean), named, first))
     if (results["model"] == "oracle").any():
-        figures.insert(2, views.gap_closed(named))
-    body = "".join(f.to_html(full_html=False, include_plotlyjs=False) for f in figures)
-    table = compare.summary(results, cells)._repr_html_()
-    methods = pd.DataFrame(
-        [(m.title, m.group, m.source) for n, m in compare.METHODS.items() if n in set(results["model"])],
-        columns=["model", "group", "what it is"],
-    )
+        figures.append(views.gap_closed(named))
+    figures.append(views.paired_forest(_named(tests), first, against=compare.TITLES[against]))
+    figures.append(views.cost_against_quality(_named(cells), named, first))
+    table, body = compare.summary(results, cells)._repr_html_(), "".join(map(_live, figures))
+    rows = [(m.title, m.group, m.source) for n, m in compare.METHODS.items() if n in set(results["model"])]
+    methods = pd.DataFrame(rows, columns=["model", "group", "what it is"])
     notes = methods.to_html(border=0, index=False, classes="words")
     return _document("every method", f"<div class='scroll'>{table}</div>{body}<h2>The methods</h2>{notes}")
 
@@ -202,12 +193,10 @@ def _page(results: pd.DataFrame, paired: pd.DataFrame, executed: list[tuple[str,
     """One self-contained page: the table, the figures of every notebook, code folded away."""
     links = "".join(f"<a href='#{name}'>{html.escape(name)}</a>" for name, _ in executed)
     sections = "".join(f"<section id='{name}'>{_body(book)}</section>" for name, book in executed)
-    forest = views.results_forest(_named(results)).to_html(full_html=False, include_plotlyjs=False)
-    table = compare.summary(results).to_html(border=0)
+    table, forest = compare.summary(results).to_html(border=0), _live(views.results_forest(_named(results)))
     tests = paired.round(4).to_html(border=0, index=False)
     body = f"<nav>{links}</nav><div class='scroll'>{table}</div>{forest}"
-    body += f"<details><summary>paired tests</summary>{tests}</details>{sections}"
-    return _document("results", body)
+    return _document("results", f"{body}<details><summary>paired tests</summary>{tests}</details>{sections}")
 
 
 def _document(title: str, body: str) -> str:
@@ -236,9 +225,8 @@ def _output(output: nbformat.NotebookNode) -> str:
         return "" if output.name == "stderr" else f"<pre>{html.escape(output.text)}</pre>"
     bundle = output.get("data", {})
     if "application/vnd.plotly.v1+json" in bundle:
-        bundle = bundle["application/vnd.plotly.v1+json"]
-        figure = go.Figure(data=bundle["data"], layout=bundle["layout"])
-        return figure.to_html(full_html=False, include_plotlyjs=False)
+        figure = bundle["application/vnd.plotly.v1+json"]
+        return _live(go.Figure(data=figure["data"], layout=figure["layout"]))
     if "text/html" in bundle:  # beside a widget it is the static form
         return f"<div class='scroll'>{bundle['text/html']}</div>"
     if "application/vnd.jupyter.widget-view+json" in bundle:

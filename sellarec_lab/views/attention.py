@@ -12,7 +12,6 @@ from sellarec_lab.views.style import dress, plain
 if TYPE_CHECKING:
     from sellarec_lab.sella.explanation import Attention
 
-FIRST, REST = "first token", "other words"
 _LONGEST = 26  # letters of a title on the axis
 
 
@@ -32,19 +31,15 @@ def attention_by_layer(attention: Attention) -> go.Figure:
             f"weights have shape {weights.shape}, tokens have shape {(len(tokens),)}; expected [layers, heads, L], [L]"
         )
     columns = _columns(attention)
-    mean = weights.mean(1)  # [layers, L]
-    cells = np.stack([mean[:, positions].sum(1) for _, positions in columns], axis=1)  # [layers, segments]
-    names, layers = [name for name, _ in columns], [f"layer {i + 1}" for i in range(len(cells))]
-    sizes = [f"{len(p)} token{'s' * (len(p) != 1)}" for _, p in columns]
-    heat = go.Heatmap(
-        z=cells, x=list(range(len(names))), y=layers, colorscale="Blues", zmin=0, zmax=float(cells.max()),
-        xgap=1, ygap=1, text=[[f"{v:.0%}" for v in row] for row in cells], texttemplate="%{text}",
-        customdata=np.tile(np.array([f"{plain(n)}, {s}" for n, s in zip(names, sizes)], dtype=object), (len(cells), 1)),
+    cells = np.stack([weights[..., p].sum(2).mean(1) for _, p in columns], axis=1)  # [layers, segments]
+    told = [f"{plain(name)}, {len(p)} token{'s' * (len(p) != 1)}" for name, p in columns]
+    short = [plain(n if len(n) <= _LONGEST else n[: _LONGEST - 1] + "…") for n, _ in columns]
+    figure = go.Figure().add_heatmap(
+        z=cells, x=list(range(len(columns))), y=[f"layer {i + 1}" for i in range(len(cells))], colorscale="Blues",
+        zmin=0, zmax=float(cells.max()), xgap=1, ygap=1, texttemplate="%{z:.0%}", customdata=[told] * len(cells),
         hovertemplate="%{customdata}<br>%{y}: %{z:.1%}<extra></extra>", colorbar={"tickformat": ".0%"},
     )  # fmt: skip
-    figure = go.Figure(heat)
-    short = [plain(n if len(n) <= _LONGEST else n[: _LONGEST - 1] + "…") for n in names]
-    figure.update_xaxes(tickvals=list(range(len(names))), ticktext=short, tickangle=-40, showgrid=False)
+    figure.update_xaxes(tickvals=list(range(len(columns))), ticktext=short, tickangle=-40, showgrid=False)
     figure.update_yaxes(showgrid=False)
     note = "mean over heads, rows sum to 100 %. Attention is no explanation: where a model looks is not why it answers"
     return dress(figure, "Attention of the place that answers", note, 260 + 44 * max(3, len(cells)))
@@ -66,4 +61,4 @@ def _columns(attention: Attention) -> list[tuple[str, list[int]]]:
         taken |= set(own)
         columns += [(name, own)] if own else []
     rest = [p for p in range(1, end) if p not in taken]
-    return [(FIRST, [0]), *columns, *([(REST, rest)] if rest else [])]
+    return [("first token", [0]), *columns, *([("other words", rest)] if rest else [])]

@@ -38,11 +38,9 @@ def genres(data: Interactions, item_ids: np.ndarray) -> list[str]:
 
 def describe_items(data: Interactions, item_ids: np.ndarray) -> list[str]:
     """Title, genre and number of train rows, as markup that plotly reads."""
-    rows = zip(item_ids, genres(data, item_ids), counts(data, "item_id", item_ids), strict=True)
-    return [
-        f"<b>{plain(data.titles[i])}</b><br>" + (f"{plain(genre)}, " if genre else "") + _rows(n)
-        for i, genre, n in rows
-    ]
+    known = [f"{plain(genre)}, " if genre else "" for genre in genres(data, item_ids)]
+    rows = zip(item_ids, known, counts(data, "item_id", item_ids), strict=True)
+    return [f"<b>{plain(data.titles[i])}</b><br>{genre}{_rows(n)}" for i, genre, n in rows]
 
 
 def describe_users(data: Interactions, user_ids: np.ndarray) -> list[str]:
@@ -63,25 +61,21 @@ def colourings(
         kinds: name → (colour, symbol) of words, users, semantics and items, in this order.
     """
     shapes = [(name, _INK, symbol) for name, (_, symbol) in kinds.items()]
+
+    def way(name: str, users: str | list[str], items: list[str], key: dict[str, str]) -> Colouring:
+        dots = [(label, colour, "circle") for label, colour in key.items()]
+        return Colouring(name, [_PALE, users, items, items], shapes + dots)
+
     own = [(name, colour, symbol) for name, (colour, symbol) in kinds.items()]
     ways = [Colouring("kind", [colour for colour, _ in kinds.values()], own)]
     named = genres(data, item_ids)
     if any(named):
         key = dict(zip(pd.Series([g for g in named if g]).value_counts().index[:_GENRES], PALETTE))
-        by_item = [key.get(g, _PALE) for g in named]
-        rest = [("other or none", _PALE, "circle")]
-        ways.append(Colouring("genre", [_PALE, _PALE, by_item, by_item], shapes + _dots(key) + rest))
+        ways.append(way("genre", _PALE, [key.get(g, _PALE) for g in named], key | {"other or none": _PALE}))
     known = [counts(data, c, ids) for c, ids in (("user_id", user_ids), ("item_id", item_ids))]
-    users, items = (_thirds(n) for n in known)
-    legend = shapes + _dots(_THIRDS) + [("none", _PALE, "circle")]
-    ways.append(Colouring("popularity", [_PALE, users, items, items], legend))
-    users, items = ([BLUE if n else ORANGE for n in many] for many in known)
-    warm = {"warm: in train": BLUE, "cold: not in train": ORANGE}
-    return [*ways, Colouring("warm or cold", [_PALE, users, items, items], shapes + _dots(warm))]
-
-
-def _dots(key: dict[str, str]) -> list[tuple[str, str, str]]:
-    return [(label, colour, "circle") for label, colour in key.items()]
+    ways.append(way("popularity", *map(_thirds, known), _THIRDS | {"none": _PALE}))
+    warm = ([BLUE if n else ORANGE for n in many] for many in known)
+    return [*ways, way("warm or cold", *warm, {"warm: in train": BLUE, "cold: not in train": ORANGE})]
 
 
 def _thirds(n: np.ndarray) -> list[str]:

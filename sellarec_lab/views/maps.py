@@ -5,6 +5,7 @@ little. So every map carries a number from the full space: how mixed the groups 
 """
 
 import hashlib
+import itertools
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -15,15 +16,13 @@ import plotly.graph_objects as go
 import torch
 
 from sellarec_lab import runtime
-from sellarec_lab.views.style import colours, dress, matrices, plain, units
+from sellarec_lab.views.style import colours, dress, matrices, need_one_each, plain, units
+from sellarec_lab.views.vectors import nearest
 
 CACHE = Path("artifacts/cache/maps")
 METHODS = ("umap", "pca")
 _SYMBOLS = ("circle", "diamond", "square", "triangle-up", "x", "star", "cross", "hexagon")
 _NEIGHBOURS, _QUERIES = 10, 2000
-
-Groups = Mapping[str, np.ndarray]
-Hover = Mapping[str, Sequence[str]]
 
 
 class Map(NamedTuple):
@@ -42,13 +41,11 @@ class Mixing(NamedTuple):
 
 def pca(points: np.ndarray) -> Map:
     """The two directions of largest variance of points [n, d], by SVD; each axis points to its largest entry."""
-    centred = points - points.mean(0)
+    centred = np.pad(points - points.mean(0), ((0, 1), (0, 1)))  # so that one row or column has two directions as well
     left, size, _ = np.linalg.svd(centred, full_matrices=False)
-    xy = (left * size)[:, :2]  # [n, 2]
-    xy = np.pad(xy, ((0, 0), (0, 2 - xy.shape[1])))
+    xy = (left * size)[:-1, :2]  # [n, 2]
     largest = xy[np.abs(xy).argmax(0), [0, 1]]
-    total = float((size**2).sum())
-    share = np.pad(size[:2] ** 2 / total if total else size[:2], (0, max(0, 2 - len(size))))
+    share = size[:2] ** 2 / ((size**2).sum() or 1.0)
     return Map(xy * np.where(largest < 0, -1.0, 1.0), tuple(share.tolist()))
 
 
@@ -72,25 +69,22 @@ def coordinates(points: np.ndarray, method: str = "umap", seed: int = 0, cache: 
     if method not in METHODS:
         raise ValueError(f"unknown method {method!r}; choose one of {', '.join(METHODS)}")
     points = np.ascontiguousarray(points, dtype=float)
-    name = f"{method}-{_key(points, method, seed)}.safetensors"
-    path = None if cache is None else runtime.artifacts_folder(cache) / name
-    if path is not None and path.is_file():
+    if cache is None:
+        return umap_map(points, seed) if method == "umap" else pca(points)
+    how = {"seed": seed, "umap": version("umap-learn")} if method == "umap" else {}
+    content = hashlib.sha256(points.tobytes()).hexdigest()
+    key = runtime.digest({"content": content, "shape": points.shape, "method": method, **how})
+    path = runtime.artifacts_folder(cache) / f"{method}-{key}.safetensors"
+    if path.is_file():
         tensors, note = runtime.load_tensors(path)
         return Map(tensors["xy"].numpy(), tuple(note["variance"]))
-    made = pca(points) if method == "pca" else umap_map(points, seed)
-    if path is not None:
-        note = {"variance": list(made.variance), "method": method, "seed": seed, "shape": list(points.shape)}
-        runtime.save_tensors(path, {"xy": torch.from_numpy(made.xy)}, note)
+    made = coordinates(points, method, seed, cache=None)
+    note = {"variance": list(made.variance), "method": method, "seed": seed, "shape": list(points.shape)}
+    runtime.save_tensors(path, {"xy": torch.from_numpy(made.xy)}, note)
     return made
 
 
-def _key(points: np.ndarray, method: str, seed: int) -> str:
-    content = hashlib.sha256(points.tobytes()).hexdigest()
-    how = {"seed": seed, "umap": version("umap-learn")} if method == "umap" else {}
-    return runtime.digest({"content": content, "shape": points.shape, "method": method, **how})
-
-
-def mixing(groups: Groups, seed: int = 0) -> Mixing:
+def mixing(groups: Mapping[str, np.ndarray], seed: int = 0) -> Mixing:
     """How mixed groups [n_g, d] are: of each row's 10 nearest rows by cosine, the share from another group.
 
     0 if the groups are islands; ``expected`` if a row's group says nothing of where it lies. At most 2,000 rows ask.
@@ -101,19 +95,16 @@ def mixing(groups: Groups, seed: int = 0) -> Mixing:
     if k < 1:
         return Mixing(0.0, 0.0)
     asking = np.random.default_rng(seed).permutation(n)[:_QUERIES]
-    foreign = 0.0
-    for rows in np.array_split(asking, max(1, len(asking) * n // 4_000_000)):
-        cosine = unit[rows] @ unit.T  # [m, n]
-        cosine[np.arange(len(rows)), rows] = -np.inf
-        near = np.argpartition(-cosine, k - 1, axis=1)[:, :k]
-        foreign += float((owner[near] != owner[rows][:, None]).sum())
+    near, _ = nearest(unit[asking], unit, k + 1)  # the row itself is among them, and in its own group
+    foreign = float((owner[near] != owner[asking][:, None]).sum())
     sizes = np.bincount(owner)
     return Mixing(foreign / (len(asking) * k), 1 - float((sizes * (sizes - 1)).sum()) / (n * (n - 1)))
 
 
 def alignment_map(
-    groups: Groups, hover: Hover | None = None, method: str = "umap", seed: int = 0, cache: Path | None = CACHE
-) -> go.Figure:
+    groups: Mapping[str, np.ndarray], hover: Mapping[str, Sequence[str]] | None = None, method: str = "umap",
+    seed: int = 0, cache: Path | None = CACHE,
+) -> go.Figure:  # fmt: skip
     """One map of all groups together, fitted on their rows at length 1: one colour and marker a group.
 
     Args:
@@ -126,60 +117,30 @@ def alignment_map(
         ValueError: shapes that do not fit (both are named), rows of zeros, unknown method.
     """
     groups = matrices(groups)
-    texts = _texts(groups, hover)
-    made = coordinates(np.concatenate([units(n, g) for n, g in groups.items()]), method, seed, cache)
-    figure = go.Figure()
-    for trace in _points(_cut(made.xy, groups), texts, colours(groups)):
-        figure.add_trace(trace)
-    _name_axes(figure, made, method)
-    figure.update_yaxes(scaleanchor="x")
-    return dress(figure, "Map of the shared space", _sentence(mixing(groups, seed), len(groups)), 560)
-
-
-def _texts(groups: Groups, hover: Hover | None) -> dict[str, list[str]]:
-    texts = {}
+    texts = {name: [f"row {i}" for i in range(len(values))] for name, values in groups.items()} | dict(hover or {})
     for name, values in groups.items():
-        lines = (hover or {}).get(name)
-        if lines is not None and len(lines) != len(values):
-            raise ValueError(f"hover: {name!r} has shape {(len(lines),)}, its vectors have shape {values.shape}")
-        texts[name] = [plain(t) for t in lines] if lines is not None else [f"row {i}" for i in range(len(values))]
-    return texts
-
-
-def _cut(xy: np.ndarray, groups: Groups) -> dict[str, np.ndarray]:
-    ends = np.cumsum([len(g) for g in groups.values()])[:-1]
-    return dict(zip(groups, np.split(xy, ends), strict=True))
-
-
-def _points(places: Mapping[str, np.ndarray], texts: dict[str, list[str]], colour: dict[str, str]) -> list[go.Scatter]:
-    traces, order = [], list(colour)
-    for name, xy in places.items():
+        need_one_each(f"hover: {name!r}", texts[name], "its vectors", values)
+    made = coordinates(np.concatenate([units(n, g) for n, g in groups.items()]), method, seed, cache)
+    places = np.split(made.xy, np.cumsum([len(g) for g in groups.values()])[:-1])
+    figure, colour = go.Figure(), colours(groups)
+    for name, xy, symbol in zip(groups, places, itertools.cycle(_SYMBOLS)):
         size = 9 if len(xy) <= 150 else 7 if len(xy) <= 600 else 5
-        marker = {
-            "color": colour[name], "symbol": _SYMBOLS[order.index(name) % len(_SYMBOLS)], "size": size,
-            "opacity": 0.75, "line": {"color": "white", "width": 0.5},
-        }  # fmt: skip
-        traces.append(
-            go.Scatter(
-                x=xy[:, 0], y=xy[:, 1], mode="markers", name=plain(name), marker=marker, text=texts[name],
-                hovertemplate=f"<b>%{{text}}</b><br>{plain(name)}<extra></extra>",
-            )
+        look = {"color": colour[name], "symbol": symbol, "size": size, "opacity": 0.75}
+        figure.add_scatter(
+            x=xy[:, 0], y=xy[:, 1], mode="markers", marker=look | {"line": {"color": "white", "width": 0.5}},
+            name=plain(name), text=[plain(t) for t in texts[name]],
+            hovertemplate=f"<b>%{{text}}</b><br>{plain(name)}<extra></extra>",
         )  # fmt: skip
-    return traces
+    name_axes(figure, made, method).update_yaxes(scaleanchor="x")
+    mix = mixing(groups, seed)
+    note = f"in the full space {mix.share:.0%} of the 10 nearest neighbours belong to another group "
+    note += f"({mix.expected:.0%} if mixed at random)"
+    return dress(figure, "Map of the shared space", note if len(groups) > 1 else "", 560)
 
 
-def _name_axes(figure: go.Figure, made: Map, method: str) -> None:
-    names = [f"{method.upper()} {i}" for i in (1, 2)]
-    if made.variance:
-        names = [f"{n} ({share:.0%} of variance)" for n, share in zip(names, made.variance, strict=True)]
-    figure.update_xaxes(title_text=names[0], showticklabels=False, ticks="")
-    figure.update_yaxes(title_text=names[1], showticklabels=False, ticks="")
-
-
-def _sentence(mix: Mixing, n_groups: int) -> str:
-    if n_groups < 2:
-        return ""
-    return (
-        f"in the full space {mix.share:.0%} of the 10 nearest neighbours belong to another group "
-        f"({mix.expected:.0%} if mixed at random)"
-    )
+def name_axes(figure: go.Figure, made: Map, method: str, **panel: int) -> go.Figure:
+    """Say what the axes are, without ticks: distances across a map mean little."""
+    shares = [f" ({share:.0%} of variance)" for share in made.variance] or ["", ""]
+    names = [f"{method.upper()} {i}{share}" for i, share in enumerate(shares, start=1)]
+    figure.update_xaxes(title_text=names[0], showticklabels=False, ticks="", **panel)
+    return figure.update_yaxes(title_text=names[1], showticklabels=False, ticks="", **panel)

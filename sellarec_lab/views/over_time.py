@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -13,9 +12,8 @@ from plotly.subplots import make_subplots
 from sellarec_lab.alignment import Snapshots
 from sellarec_lab.data import Interactions
 from sellarec_lab.views import attributes
-from sellarec_lab.views.attributes import Colouring
-from sellarec_lab.views.maps import CACHE, Map, _name_axes, coordinates
-from sellarec_lab.views.style import GREY, PALETTE, SLOT_COLOURS, dress, matrices, plain, units
+from sellarec_lab.views.maps import CACHE, Map, coordinates, name_axes
+from sellarec_lab.views.style import GREY, PALETTE, SLOT_COLOURS, dress, extent, matrices, plain, units
 from sellarec_lab.views.vectors import alignment_scores, nearest_words
 
 _WORDS = 300  # most words drawn; all that are given may be named as neighbours
@@ -25,16 +23,6 @@ _KINDS = {  # what is drawn: colour and symbol; words first, since they lie belo
     "<Warm_ID>: item semantics": (SLOT_COLOURS["warm"], "square"),
     "<Item_ID>: items": (SLOT_COLOURS["item"], "triangle-up"),
 }
-
-
-class _Drawn(NamedTuple):
-    """What is drawn: row numbers of words [w], users, semantics and items as [S, n, d], ids of users and items."""
-
-    steps: list[int]
-    words: np.ndarray
-    tokens: list[np.ndarray]
-    user_ids: np.ndarray
-    item_ids: np.ndarray
 
 
 def scores_over_time(walk: Snapshots) -> pd.DataFrame:
@@ -75,53 +63,43 @@ def alignment_over_time(
         ValueError: shapes that do not fit (both are named), or an unknown method.
     """
     words = matrices({"words": words, "items": walk.items[0], "users": walk.users[0]}, "walk")["words"]
-    if len(vocabulary) != len(words):
-        raise ValueError(
-            f"vocabulary has shape {(len(vocabulary),)}, words have shape {words.shape}; expected [V], [V, d]"
-        )
-    drawn = _choose(walk, len(words), most)
-    made, places = _places(drawn, words[drawn.words], method, seed, cache)
-    texts = _texts(drawn, data, words, vocabulary)
-    still = places[0][-1], [plain(vocabulary[i].strip()) for i in drawn.words]
+    sizes = (len(walk.user_ids), most), (len(walk.item_ids), most), (len(words), _WORDS)
+    users, items, shown = (np.arange(min(n, limit)) * n // min(n, limit) for n, limit in sizes)
+    tokens = [t.double().numpy() for t in (walk.users[:, users], walk.semantics[:, items], walk.items[:, items])]
+    user_ids, item_ids, steps = walk.user_ids[users].numpy(), walk.item_ids[items].numpy(), walk.steps.tolist()
+    who = [attributes.describe_users(data, user_ids), *[attributes.describe_items(data, item_ids)] * 2]
+    texts = [_near(names, stack, words, vocabulary) for names, stack in zip(who, tokens)]
+    made, (still, *places) = _places([words[None, shown], *tokens], method, seed, cache)
     figure = make_subplots(1, 2, column_widths=[0.66, 0.34], horizontal_spacing=0.09)
-    for trace in _traces(still, [p[-1] for p in places[1:]], [t[-1] for t in texts]):
-        figure.add_trace(trace, row=1, col=1)
-    now = _add_scores(figure, scores_over_time(walk), drawn.steps)
-    _add_slider(figure, drawn.steps, places[1:], texts, now)
-    _add_menu(figure, attributes.colourings(data, drawn.user_ids, drawn.item_ids, _KINDS))
-    return _finish(figure, made, method)
+    ends = [still[-1], *(p[-1] for p in places)]  # a picture shows what was kept
+    names = [[plain(vocabulary[i].strip()) for i in shown], *(t[-1] for t in texts)]
+    for (name, (colour, symbol)), xy, text in zip(_KINDS.items(), ends, names, strict=True):
+        look = {"color": colour, "symbol": symbol, "size": 5 if name == "words" else 8, "opacity": 0.7}
+        figure.add_scatter(
+            x=xy[:, 0].tolist(), y=xy[:, 1].tolist(), mode="markers", marker=look | {"line": {"width": 0}}, text=text,
+            name=plain(name), legendgroup=name, showlegend=False,  # the menu brings the legend: a click hides both
+            hovertemplate=f"%{{text}}<extra>{plain(name)}</extra>", row=1, col=1,
+        )  # fmt: skip
+    now = _add_scores(figure, scores_over_time(walk), steps)
+    _add_slider(figure, steps, places, texts, now)
+    _add_menu(figure, attributes.colourings(data, user_ids, item_ids, _KINDS))
+    name_axes(figure, made, method, row=1, col=1)
+    figure.update_xaxes(range=extent(made.xy[:, 0], 0.04, 0.04, empty=1), row=1, col=1)  # one frame for all moments
+    figure.update_yaxes(range=extent(made.xy[:, 1], 0.04, 0.04, empty=1), row=1, col=1)
+    note = "one map, fitted on all moments; at the right what no map can bend (dotted: partners drawn at random)"
+    place = {"xanchor": "left", "yanchor": "top", "tracegroupgap": 0}
+    legends = {"legend": place | {"orientation": "h", "x": 0, "y": -0.52}, "legend2": place | {"x": 0.72, "y": -0.18}}
+    return dress(figure, "The walk of alignment", note, 740, **legends, margin={"t": 118, "b": 262})
 
 
-def _choose(walk: Snapshots, vocabulary: int, most: int) -> _Drawn:
-    sizes = (len(walk.user_ids), most), (len(walk.item_ids), most), (vocabulary, _WORDS)
-    users, items, words = (np.arange(min(n, limit)) * n // min(n, limit) for n, limit in sizes)
-    tokens = [walk.users[:, users], walk.semantics[:, items], walk.items[:, items]]
-    return _Drawn(
-        walk.steps.tolist(), words, [t.double().numpy() for t in tokens], walk.user_ids[users].numpy(),
-        walk.item_ids[items].numpy(),
-    )  # fmt: skip
-
-
-def _places(
-    drawn: _Drawn, words: np.ndarray, method: str, seed: int, cache: Path | None
-) -> tuple[Map, list[np.ndarray]]:
-    """The map, and coordinates of words [1, n, 2] and of each kind of token [S, n, 2]; what never moves (a frozen
-    semantic table) enters the fit once."""
-    stacks = [words[None], *drawn.tokens]
-    stacks = [s[:1] if all(np.array_equal(s[0], other) for other in s[1:]) else s for s in stacks]
-    flat = np.concatenate([s.reshape(-1, s.shape[-1]) for s in stacks])
-    made = coordinates(units("words, users, semantics, items", flat), method, seed, cache)
-    ends = np.cumsum([s.shape[0] * s.shape[1] for s in stacks])[:-1]
-    places = [xy.reshape(*s.shape[:2], 2) for xy, s in zip(np.split(made.xy, ends), stacks, strict=True)]
-    moments = len(drawn.steps)
-    return made, [places[0], *(np.broadcast_to(p, (moments, *p.shape[1:])) for p in places[1:])]
-
-
-def _texts(drawn: _Drawn, data: Interactions, words: np.ndarray, vocabulary: Sequence[str]) -> list[list[list[str]]]:
-    """Hover texts of every kind of token, by moment."""
-    users = attributes.describe_users(data, drawn.user_ids)
-    items = attributes.describe_items(data, drawn.item_ids)
-    return [_near(who, stack, words, vocabulary) for who, stack in zip((users, items, items), drawn.tokens)]
+def _places(stacks: list[np.ndarray], method: str, seed: int, cache: Path | None) -> tuple[Map, list[np.ndarray]]:
+    """One map of stacks [S, n, d], and the coordinates of each [S, n, 2]; what never moves (words, a frozen semantic
+    table) enters the fit once. Four decimals keep a page small."""
+    fitted = [s[:1] if (s == s[0]).all() else s for s in stacks]
+    flat = [s.reshape(-1, s.shape[-1]) for s in fitted]
+    made = coordinates(units("words, users, semantics, items", np.concatenate(flat)), method, seed, cache)
+    parts = zip(np.split(made.xy, np.cumsum([len(s) for s in flat])[:-1]), fitted, stacks, strict=True)
+    return made, [np.broadcast_to(xy.round(4).reshape(*fit.shape[:2], 2), (*s.shape[:2], 2)) for xy, fit, s in parts]
 
 
 def _near(who: list[str], stack: np.ndarray, words: np.ndarray, vocabulary: Sequence[str]) -> list[list[str]]:
@@ -133,44 +111,21 @@ def _near(who: list[str], stack: np.ndarray, words: np.ndarray, vocabulary: Sequ
     return [texts[start : start + len(who)] for start in range(0, len(texts), len(who))]
 
 
-def _traces(still, places: list[np.ndarray], texts: list[list[str]]) -> list[go.Scatter]:
-    """One trace a kind, with its own legend entry by the same group, so that a click hides both."""
-    traces = []
-    for (name, (colour, symbol)), xy, text in zip(_KINDS.items(), [still[0], *places], [still[1], *texts], strict=True):
-        marker = {"color": colour, "symbol": symbol, "size": 5 if name == "words" else 8, "opacity": 0.7}
-        traces.append(
-            go.Scatter(
-                x=_short(xy[:, 0]), y=_short(xy[:, 1]), mode="markers", marker=marker | {"line": {"width": 0}},
-                name=plain(name), legendgroup=name, showlegend=False, text=text,
-                hovertemplate=f"%{{text}}<extra>{plain(name)}</extra>",
-            )
-        )  # fmt: skip
-    return traces
-
-
-def _short(values: np.ndarray) -> list[float]:
-    """Plain numbers with four decimals: a page stays small, and menus and frames hold lists alone."""
-    return np.round(values, 4).tolist()
-
-
 def _add_scores(figure: go.Figure, scores: pd.DataFrame, steps: list[int]) -> int:
     """The numbers beside the map, controls dotted, and a line that says which moment is shown; returns its place."""
     for name, colour in zip(scores.index.unique("score"), PALETTE):
         rows = scores.xs(name, level="score")
-        for column, dash in (("value", "solid"), ("shuffled control", "dot")):
-            line = go.Scatter(
-                x=steps, y=rows[column].tolist(), mode="lines+markers" if dash == "solid" else "lines",
-                line={"color": colour, "dash": dash, "width": 2 if dash == "solid" else 1.2}, marker={"size": 5},
-                name=name, legend="legend2", legendgroup=f"score {name}", showlegend=dash == "solid",
-                hovertemplate=f"step %{{x}}<br>{name}, {column} %{{y:.3f}}<extra></extra>",
+        for column, look in (("value", {"width": 2}), ("shuffled control", {"width": 1.2, "dash": "dot"})):
+            figure.add_scatter(
+                x=steps, y=rows[column].tolist(), mode="lines+markers" if column == "value" else "lines",
+                line={"color": colour, **look}, marker={"size": 5}, name=name, legend="legend2",
+                legendgroup=f"score {name}", showlegend=column == "value",
+                hovertemplate=f"step %{{x}}<br>{name}, {column} %{{y:.3f}}<extra></extra>", row=1, col=2,
             )  # fmt: skip
-            figure.add_trace(line, row=1, col=2)
-    low, high = min(0.0, float(scores.min().min())), max(1.0, float(scores.max().max()))
-    moment = go.Scatter(
-        x=[steps[-1]] * 2, y=[low, high], mode="lines", line={"color": "#444444", "width": 1}, name="moment",
-        showlegend=False, hoverinfo="skip",
+    figure.add_scatter(
+        x=[steps[-1]] * 2, y=extent([0, 1, *scores.to_numpy().ravel()], 0, 0), mode="lines", name="moment",
+        line={"color": "#444444", "width": 1}, showlegend=False, hoverinfo="skip", row=1, col=2,
     )  # fmt: skip
-    figure.add_trace(moment, row=1, col=2)
     figure.update_xaxes(title_text="training step", row=1, col=2)
     figure.update_yaxes(title_text="items against semantics, full space", row=1, col=2)
     return len(figure.data) - 1
@@ -181,52 +136,27 @@ def _add_slider(figure: go.Figure, steps: list[int], places: list[np.ndarray], t
     names = ["start", *map(str, steps[1:-1]), f"{steps[-1]}, kept"][-len(steps) :]
     moments, line = [], list(figure.data[now].y)
     for s, (step, name) in enumerate(zip(steps, names, strict=True)):
-        moved = {
-            "x": [*(_short(xy[s, :, 0]) for xy in places), [step, step]],
-            "y": [*(_short(xy[s, :, 1]) for xy in places), line],
-            "text": [*(text[s] for text in texts), ""],
-        }
+        x, y = ([xy[s, :, axis].tolist() for xy in places] for axis in (0, 1))
+        moved = {"x": [*x, [step, step]], "y": [*y, line], "text": [*(text[s] for text in texts), ""]}
         moments.append({"label": name, "method": "restyle", "args": [moved, [1, 2, 3, now]]})
     label = {"prefix": "training step: ", "font": {"size": 13}, "xanchor": "left"}
-    place = {"x": 0, "y": -0.1, "len": 0.6, "pad": {"t": 6}}  # the end is shown first: a picture shows what was kept
-    figure.update_layout(sliders=[{"steps": moments, "active": len(steps) - 1, "currentvalue": label, **place}])
+    look = {"active": len(steps) - 1, "currentvalue": label, "x": 0, "y": -0.1, "len": 0.6, "pad": {"t": 6}}
+    figure.update_layout(sliders=[{"steps": moments, **look}])
 
 
-def _add_menu(figure: go.Figure, ways: list[Colouring]) -> None:
+def _add_menu(figure: go.Figure, ways: list[attributes.Colouring]) -> None:
     """The menu of colours, each with legend entries of its own."""
-    entries = []
-    for way in ways:
-        for label, colour, symbol in way.legend:
-            dot = {"color": colour, "symbol": symbol, "size": 9}
-            figure.add_trace(
-                go.Scatter(
-                    x=[None], y=[None], mode="markers", marker=dot, name=plain(label), visible=way is ways[0],
-                    legendgroup=label if label in _KINDS else f"{way.name} {label}",
-                ),
-                row=1, col=1,
-            )  # fmt: skip
-            entries.append(way.name)
-    last = len(figure.data)
-    legend = list(range(last - len(entries), last))
+    first, entries = len(figure.data), [(way, *entry) for way in ways for entry in way.legend]
+    for way, label, colour, symbol in entries:
+        figure.add_scatter(
+            x=[None], y=[None], mode="markers", marker={"color": colour, "symbol": symbol, "size": 9},
+            name=plain(label), visible=way is ways[0], row=1, col=1,
+            legendgroup=label if label in _KINDS else f"{way.name} {label}",
+        )  # fmt: skip
+    traces, own = [0, 1, 2, 3, *range(first, first + len(entries))], [colour for _, _, colour, _ in entries]
     buttons = []
     for way in ways:
-        seen = [True] * len(_KINDS) + [owner == way.name for owner in entries]
-        change = {"marker.color": [*way.colours, *(figure.data[i].marker.color for i in legend)], "visible": seen}
-        buttons.append({"label": f"colour: {way.name}", "method": "restyle", "args": [change, [0, 1, 2, 3, *legend]]})
+        seen = [True] * len(_KINDS) + [owner is way for owner, *_ in entries]
+        change = {"marker.color": [*way.colours, *own], "visible": seen}
+        buttons.append({"label": f"colour: {way.name}", "method": "restyle", "args": [change, traces]})
     figure.update_layout(updatemenus=[{"buttons": buttons, "x": 0, "xanchor": "left", "y": 1.01, "yanchor": "bottom"}])
-
-
-def _finish(figure: go.Figure, made: Map, method: str) -> go.Figure:
-    subtitle = "one map, fitted on all moments; at the right what no map can bend (dotted: partners drawn at random)"
-    right = figure.layout.xaxis2.title.text, figure.layout.yaxis2.title.text
-    _name_axes(figure, made, method)
-    figure.update_xaxes(title_text=right[0], showticklabels=True, ticks="outside", row=1, col=2)
-    figure.update_yaxes(title_text=right[1], showticklabels=True, ticks="outside", row=1, col=2)
-    for axis, values in (("xaxis", made.xy[:, 0]), ("yaxis", made.xy[:, 1])):  # one frame for all moments
-        low, high = float(values.min()), float(values.max())
-        room = 0.04 * ((high - low) or 1.0)
-        figure.layout[axis].range = [low - room, high + room]
-    below = {"orientation": "h", "x": 0, "xanchor": "left", "y": -0.52, "yanchor": "top", "tracegroupgap": 0}
-    beside = {"x": 0.72, "xanchor": "left", "y": -0.18, "yanchor": "top", "tracegroupgap": 0}
-    margin = {"t": 118, "b": 262}
-    return dress(figure, "The walk of alignment", subtitle, 740, legend=below, legend2=beside, margin=margin)

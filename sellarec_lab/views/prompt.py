@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import html
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from sellarec_lab.prompts import KINDS
@@ -27,22 +26,17 @@ _LOOKS = {
     "history": _BOX + "background:#EAF3FA;border:1px solid #B9D4E8;color:#222222",
     "title": _BOX + "background:#FFF3D6;border:1px solid #D9A521;color:#222222;font-weight:bold",
 }
-_SOFT = _BOX + "background:{0};border:1px solid {0};color:#FFFFFF;font-weight:bold"
+_SOFT = "background:{0};border:1px solid {0};color:#FFFFFF;font-weight:bold"
+_LOOKS |= {kind: _BOX + _SOFT.format(soft.colour) for kind, soft in KINDS.items()}
 _GREY = "color:#5A5A5A;font-size:13px"
 _CELL = "padding:1px 4px;border:0;overflow:hidden;text-overflow:ellipsis;white-space:nowrap;"
 
 
-@dataclass(frozen=True)
-class Html:
-    """A piece of html that notebooks show; ``str`` gives the source."""
-
-    source: str
+class Html(str):
+    """A piece of html, as text that notebooks show rendered."""
 
     def _repr_html_(self) -> str:
-        return self.source
-
-    def __str__(self) -> str:
-        return self.source
+        return str(self)
 
 
 class Part(NamedTuple):
@@ -63,7 +57,7 @@ def prompt_tokens(explanation: Explanation) -> Html:
         ValueError: a role that no token has.
     """
     answers = "".join(
-        f"token <span style='{_look('frame')}'>{safe(a.text)}{_ID.format(a.id)}</span>"
+        f"token <span style='{_LOOKS['frame']}'>{safe(a.text)}{_ID.format(a.id)}</span>"
         f" logit {a.logit:+.3f}, P {a.probability:.4f} of the whole vocabulary<br>"
         for a in explanation.answers
     )
@@ -95,19 +89,14 @@ def boxes(explanation: Explanation, ids: bool = True) -> str:
     return f"{head(count)}<div style='font-family:monospace;font-size:13px;line-height:1.75'>{drawn}</div>"
 
 
-def _look(role: str) -> str:
-    return _SOFT.format(KINDS[role].colour) if role in KINDS else _LOOKS[role]
-
-
 def _box(position: int, token: str, role: str, id_: int, ids: bool) -> str:
-    if role not in _LOOKS and role not in KINDS:
-        known = ", ".join((*_LOOKS, *KINDS))
-        raise ValueError(f"position {position} has the unknown role {role!r}; known roles: {known}")
+    if role not in _LOOKS:
+        raise ValueError(f"position {position} has the unknown role {role!r}; known roles: {', '.join(_LOOKS)}")
     if role in KINDS:
-        return f"<span title='position {position}: soft token, no word' style='{_look(role)}'>{safe(token)}</span>"
+        return f"<span title='position {position}: soft token, no word' style='{_LOOKS[role]}'>{safe(token)}</span>"
     shown = safe(token.replace("\n", "↵")) or "∅"
     number, ending = _ID.format(id_) if ids else "", "<br>" if "\n" in token else ""
-    return f"<span title='position {position}: {role}, id {id_}' style='{_look(role)}'>{shown}{number}</span>{ending}"
+    return f"<span title='position {position}: {role}, id {id_}' style='{_LOOKS[role]}'>{shown}{number}</span>{ending}"
 
 
 def verdict(explanation: Explanation, truth: float | None = None, lines: Sequence[str] = ()) -> str:
@@ -129,8 +118,8 @@ def bars(score: float, found: Sequence[Part]) -> str:
         return head("no soft token and no history: nothing to take out")
     reach = max(abs(score - part.without) for part in found) or 1.0
     rows = "".join(_bar(part, score - part.without, reach) for part in found)
-    table = "width:100%;border-collapse:collapse;font-size:13px;table-layout:fixed"
-    return f"{head('what each part was worth: score − score without it')}<table style='{table}'>{rows}</table>"
+    table = f"<table style='width:100%;border-collapse:collapse;font-size:13px;table-layout:fixed'>{rows}</table>"
+    return head("what each part was worth: score − score without it") + table
 
 
 def _bar(part: Part, worth: float, reach: float) -> str:
@@ -149,10 +138,8 @@ def _bar(part: Part, worth: float, reach: float) -> str:
 
 def legend(kinds: Iterable[str] = KINDS) -> str:
     """What the colours of the boxes mean: these kinds of soft tokens, and text."""
-    roles = (*kinds, "history", "title", "frame")
-    keys = "".join(
-        f"<span style='{_look(role)}'>{safe(KINDS[role].shown if role in KINDS else role)}</span>" for role in roles
-    )
+    names = {kind: KINDS[kind].shown for kind in kinds} | {role: role for role in ("history", "title", "frame")}
+    keys = "".join(f"<span style='{_LOOKS[role]}'>{safe(name)}</span>" for role, name in names.items())
     return f"<div style='{_GREY}'>boxes: {keys}</div>"
 
 

@@ -9,12 +9,16 @@ import plotly.graph_objects as go
 from numpy.typing import ArrayLike
 from plotly.subplots import make_subplots
 from scipy.special import expit
+from scipy.stats import binomtest
 
 from sellarec_lab import metrics
-from sellarec_lab.views.style import BLACK, BLUE, GREEN, GREY, dress, legend_on_top, need_columns
+from sellarec_lab.views.style import BLACK, BLUE, GREEN, GREY, LEGEND_ON_TOP, dress, intervals, need_columns
 
 _MOST_POINTS = 4000
-_DIAGONAL = {"x": [0, 1], "y": [0, 1], "mode": "lines", "line": {"color": GREY, "dash": "dot"}, "hoverinfo": "skip"}
+_DOTTED = {"color": GREY, "dash": "dot"}
+_DIAGONAL = go.Scatter(
+    x=[0, 1], y=[0, 1], mode="lines", line=_DOTTED, name="perfect", showlegend=False, hoverinfo="skip"
+)
 
 
 def calibration(scored: pd.DataFrame, truth: ArrayLike | None = None, bins: int = 10) -> go.Figure:
@@ -31,49 +35,34 @@ def calibration(scored: pd.DataFrame, truth: ArrayLike | None = None, bins: int 
     labels, scores = _columns(scored)
     probability = expit(scores)
     slot = np.minimum((probability * bins).astype(int), bins - 1)
-    table = pd.DataFrame({"slot": slot, "p": probability, "label": labels})
+    table = pd.DataFrame({"p": probability, "label": labels})
     if truth is not None:
         table["truth"] = _truth(truth, scores)
-    mean, count = table.groupby("slot").mean(), table.groupby("slot").size()
-    low, high = _wilson(mean["label"].to_numpy(), count.to_numpy())
+    mean, count = table.groupby(slot).mean(), table.groupby(slot).size()
+    wilson = [binomtest(round(p * n), int(n)).proportion_ci(0.95, "wilson") for p, n in zip(mean["label"], count)]
+    low, high = np.transpose(wilson)
     figure = make_subplots(2, 1, shared_xaxes=True, row_heights=[0.76, 0.24], vertical_spacing=0.05)
-    figure.add_trace(go.Scatter(**_DIAGONAL, name="perfect", showlegend=False), row=1, col=1)
-    error = {
-        "type": "data", "symmetric": False, "array": high - mean["label"], "arrayminus": mean["label"] - low,
-        "color": BLUE, "thickness": 1.2, "width": 4,
-    }  # fmt: skip
-    observed = go.Scatter(
-        x=mean["p"], y=mean["label"], error_y=error, mode="lines+markers", name="observed share of likes",
+    figure.add_trace(_DIAGONAL, row=1, col=1).add_scatter(
+        x=mean["p"], y=mean["label"], mode="lines+markers", name="observed share of likes",
+        error_y=intervals(mean["label"], low, high, color=BLUE, thickness=1.2, width=4),
         line={"color": BLUE, "width": 2}, marker={"size": 8}, customdata=count,
-        hovertemplate="predicted %{x:.3f}<br>observed %{y:.3f}<br>%{customdata:,} rows<extra></extra>",
+        hovertemplate="predicted %{x:.3f}<br>observed %{y:.3f}<br>%{customdata:,} rows<extra></extra>", row=1, col=1,
     )  # fmt: skip
-    figure.add_trace(observed, row=1, col=1)
     if truth is not None:
-        _add_truth(figure, mean)
-    _add_counts(figure, count, bins)
+        figure.add_scatter(
+            x=mean["p"], y=mean["truth"], mode="lines+markers", name="true probability",
+            line={"color": GREEN, "width": 2, "dash": "dash"}, marker={"size": 8, "symbol": "diamond"},
+            hovertemplate="predicted %{x:.3f}<br>true %{y:.3f}<extra></extra>", row=1, col=1,
+        )  # fmt: skip
+    figure.add_bar(
+        x=(count.index + 0.5) / bins, y=count, width=0.9 / bins, marker={"color": "#BDBDBD", "line": {"width": 0}},
+        showlegend=False, name="rows", hovertemplate="%{y:,} rows<extra></extra>", row=2, col=1,
+    )  # fmt: skip
     figure.update_xaxes(range=[-0.01, 1.01]).update_xaxes(title_text="predicted P(like) = sigmoid(score)", row=2, col=1)
     figure.update_yaxes(title_text="share of likes", range=[-0.02, 1.02], row=1, col=1)
     figure.update_yaxes(title_text="rows", tickformat=",", nticks=4, row=2, col=1)
-    error_text = f"expected calibration error {metrics.expected_calibration_error(labels, probability, bins):.3f}"
-    return dress(figure, "Do probabilities keep their word?", error_text, 540, legend=legend_on_top())
-
-
-def _add_counts(figure: go.Figure, count: pd.Series, bins: int) -> None:
-    bar = {"color": "#BDBDBD", "line": {"width": 0}}
-    counts = go.Bar(
-        x=(count.index + 0.5) / bins, y=count, width=0.9 / bins, marker=bar, showlegend=False, name="rows",
-        hovertemplate="%{y:,} rows<extra></extra>",
-    )  # fmt: skip
-    figure.add_trace(counts, row=2, col=1)
-
-
-def _add_truth(figure: go.Figure, mean: pd.DataFrame) -> None:
-    line = go.Scatter(
-        x=mean["p"], y=mean["truth"], mode="lines+markers", name="true probability",
-        line={"color": GREEN, "width": 2, "dash": "dash"}, marker={"size": 8, "symbol": "diamond"},
-        hovertemplate="predicted %{x:.3f}<br>true %{y:.3f}<extra></extra>",
-    )  # fmt: skip
-    figure.add_trace(line, row=1, col=1)
+    note = f"expected calibration error {metrics.expected_calibration_error(labels, probability, bins):.3f}"
+    return dress(figure, "Do probabilities keep their word?", note, 540, legend=LEGEND_ON_TOP)
 
 
 def score_against_truth(scored: pd.DataFrame, truth_probability: ArrayLike, bins: int = 20) -> go.Figure:
@@ -84,27 +73,23 @@ def score_against_truth(scored: pd.DataFrame, truth_probability: ArrayLike, bins
     """
     _, scores = _columns(scored)
     truth, predicted = _truth(truth_probability, scores), expit(scores)
-    drawn = np.arange(len(scores))
-    if len(drawn) > _MOST_POINTS:
-        drawn = np.sort(np.random.default_rng(0).permutation(len(scores))[:_MOST_POINTS])
-    figure = go.Figure(go.Scatter(**_DIAGONAL, name="perfect", showlegend=False))
-    dots = go.Scatter(
+    drawn = np.sort(np.random.default_rng(0).permutation(len(scores))[:_MOST_POINTS])
+    groups = np.array_split(np.argsort(truth, kind="stable"), min(bins, len(truth)))
+    figure = go.Figure(_DIAGONAL).add_scatter(
         x=truth[drawn], y=predicted[drawn], mode="markers", name="row", showlegend=False,
         marker={"color": BLUE, "size": 5, "opacity": 0.25, "line": {"width": 0}},
         hovertemplate="true %{x:.3f}<br>predicted %{y:.3f}<extra></extra>",
     )  # fmt: skip
-    groups = np.array_split(np.argsort(truth, kind="stable"), min(bins, len(truth)))
-    line = go.Scatter(
+    figure.add_scatter(
         x=[truth[g].mean() for g in groups], y=[predicted[g].mean() for g in groups], mode="lines+markers",
         name="mean prediction", line={"color": BLACK, "width": 2.5}, marker={"size": 7},
         hovertemplate="true %{x:.3f}<br>mean prediction %{y:.3f}<extra></extra>",
     )  # fmt: skip
-    figure.add_trace(dots).add_trace(line)
     figure.update_xaxes(title_text="true P(like)", range=[-0.02, 1.02])
     figure.update_yaxes(title_text="predicted P(like) = sigmoid(score)", range=[-0.02, 1.02])
     rank = pd.Series(truth).corr(pd.Series(scores), method="spearman")
-    subtitle = f"rank correlation {rank:.3f}, {len(truth):,} rows"
-    return dress(figure, "Predicted against true probability", subtitle, 540, legend=legend_on_top())
+    note = f"rank correlation {rank:.3f}, {len(truth):,} rows"
+    return dress(figure, "Predicted against true probability", note, 540, legend=LEGEND_ON_TOP)
 
 
 def _columns(scored: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
@@ -124,10 +109,3 @@ def _truth(truth: ArrayLike, scores: np.ndarray) -> np.ndarray:
     if not ((truth >= 0) & (truth <= 1)).all():
         raise ValueError("truth holds values outside 0 to 1: expected probabilities")
     return truth
-
-
-def _wilson(share: np.ndarray, count: np.ndarray, z: float = 1.96) -> tuple[np.ndarray, np.ndarray]:
-    """Wilson's interval of a share, which stays inside 0 to 1."""
-    middle = (share + z**2 / (2 * count)) / (1 + z**2 / count)
-    half = z / (1 + z**2 / count) * np.sqrt(share * (1 - share) / count + z**2 / (4 * count**2))
-    return np.minimum(middle - half, share), np.maximum(middle + half, share)

@@ -1,7 +1,7 @@
 """How every figure of the lab looks: one template, one colour-blind-safe palette, one way to html."""
 
 import html
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sized
 from pathlib import Path
 
 import numpy as np
@@ -21,29 +21,24 @@ _OWN = {
     **SLOT_COLOURS, "collab": BLUE, "semantic": GREEN, "word": GREY,
     "train": BLUE, "valid": ORANGE, "test": VERMILLION, "uauc": VERMILLION, "auc": BLUE,
 }  # fmt: skip
-_INK, _GRID = "#222222", "#E9E9E9"
-
-
-def _template() -> go.layout.Template:
-    axis = {
-        "showgrid": True, "gridcolor": _GRID, "zeroline": False, "showline": True, "linecolor": "#8A8A8A",
-        "ticks": "outside", "tickcolor": "#8A8A8A", "ticklen": 4, "automargin": True,
-        "title": {"font": {"size": 14}, "standoff": 10}, "tickfont": {"size": 12},
-    }  # fmt: skip
-    return go.layout.Template(
-        layout={
-            "font": {"family": "Helvetica, Arial, DejaVu Sans, sans-serif", "size": 13, "color": _INK},
-            "title": {"x": 0.0, "xref": "paper", "xanchor": "left", "font": {"size": 18}},
-            "colorway": list(PALETTE), "paper_bgcolor": "white", "plot_bgcolor": "white",
-            "xaxis": axis, "yaxis": axis, "hovermode": "closest",
-            "hoverlabel": {"bgcolor": "white", "font": {"size": 13, "color": _INK}, "align": "left"},
-            "legend": {"bgcolor": "rgba(255,255,255,0.85)", "itemsizing": "constant", "font": {"size": 13}},
-            "margin": {"l": 70, "r": 30, "t": 92, "b": 64},
-        },
-    )  # fmt: skip
-
-
-TEMPLATE = _template()
+_AXIS = {
+    "showgrid": True, "gridcolor": "#E9E9E9", "zeroline": False, "showline": True, "linecolor": "#8A8A8A",
+    "ticks": "outside", "tickcolor": "#8A8A8A", "ticklen": 4, "automargin": True,
+    "title": {"font": {"size": 14}, "standoff": 10}, "tickfont": {"size": 12},
+}  # fmt: skip
+TEMPLATE = go.layout.Template(
+    layout={
+        "font": {"family": "Helvetica, Arial, DejaVu Sans, sans-serif", "size": 13, "color": "#222222"},
+        "title": {"x": 0.0, "xref": "paper", "xanchor": "left", "font": {"size": 18}},
+        "colorway": list(PALETTE), "paper_bgcolor": "white", "plot_bgcolor": "white",
+        "xaxis": _AXIS, "yaxis": _AXIS, "hovermode": "closest",
+        "hoverlabel": {"bgcolor": "white", "font": {"size": 13, "color": "#222222"}, "align": "left"},
+        "legend": {"bgcolor": "rgba(255,255,255,0.85)", "itemsizing": "constant", "font": {"size": 13}},
+        "margin": {"l": 70, "r": 30, "t": 92, "b": 64},
+    },
+)  # fmt: skip
+# A horizontal legend just above the plot; at its right end, where titles seldom reach.
+LEGEND_ON_TOP = {"orientation": "h", "x": 1, "xanchor": "right", "y": 1, "yanchor": "bottom", "traceorder": "normal"}
 
 
 def dress(figure: go.Figure, title: str, subtitle: str = "", height: int = 460, **layout) -> go.Figure:
@@ -55,9 +50,16 @@ def dress(figure: go.Figure, title: str, subtitle: str = "", height: int = 460, 
     return figure.update_layout(template=TEMPLATE, title=place, height=height, **layout)
 
 
-def legend_on_top() -> dict:
-    """A horizontal legend just above the plot; at its right end, where titles seldom reach."""
-    return {"orientation": "h", "x": 1, "xanchor": "right", "y": 1, "yanchor": "bottom", "traceorder": "normal"}
+def extent(values: ArrayLike, below: float, above: float, empty: float = 0.1) -> list[float]:
+    """An axis that holds all values, with these shares of their span (``empty`` where that is 0) as room around."""
+    low, high = float(np.min(values)), float(np.max(values))
+    span = (high - low) or empty
+    return [low - below * span, high + above * span]
+
+
+def intervals(value: pd.Series, low: ArrayLike, high: ArrayLike, **look) -> dict:
+    """Error bars from ``low`` to ``high``, as plotly takes them."""
+    return {"type": "data", "symmetric": False, "array": high - value, "arrayminus": value - low, **look}
 
 
 def colours(names: Iterable[str]) -> dict[str, str]:
@@ -104,6 +106,12 @@ def units(name: str, values: np.ndarray) -> np.ndarray:
     if (norm == 0).any():
         raise ValueError(f"{name!r}: row {norm.argmin()} is all zero and has no direction (drop the padding row)")
     return values / norm
+
+
+def need_one_each(name: str, texts: Sized, others: str, rows: np.ndarray) -> None:
+    """ValueError that names both shapes where ``texts`` are not one for each of the rows [n, d]."""
+    if len(texts) != len(rows):
+        raise ValueError(f"{name} has shape {(len(texts),)}, {others} have shape {rows.shape}; expected [n], [n, d]")
 
 
 def need_columns(frame: pd.DataFrame, columns: Iterable[str], what: str) -> None:

@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 from numpy.typing import ArrayLike
 
 from sellarec_lab import metrics
-from sellarec_lab.views.style import colours, dress, matrices, plain, units
+from sellarec_lab.views.style import colours, dress, matrices, need_one_each, plain, units
 
 _CELLS = 4_000_000  # most cosines held at once: 32 MB
 
@@ -29,10 +29,9 @@ def alignment_scores(collab: ArrayLike, semantics: ArrayLike, seed: int = 0) -> 
         "linear CKA": metrics.linear_cka,
         "neighbour overlap@10": lambda a, b: metrics.neighbour_overlap(a, b, 10),
     }
-    control = metrics.shuffled(semantics, seed)
-    rows = {name: (score(collab, semantics), score(collab, control)) for name, score in scores.items()}
-    table = pd.DataFrame.from_dict(rows, orient="index", columns=["value", "shuffled control"])
-    return table.rename_axis("score")
+    columns = {"value": semantics, "shuffled control": metrics.shuffled(semantics, seed)}
+    table = {column: {name: score(collab, b) for name, score in scores.items()} for column, b in columns.items()}
+    return pd.DataFrame(table).rename_axis("score")
 
 
 def nearest_words(
@@ -52,24 +51,15 @@ def nearest_words(
     """
     checked = matrices({"vectors": vectors, "words": words}, "nearest_words")
     unit, words = units("vectors", checked["vectors"]), checked["words"]
-    if len(vocabulary) != len(words):
-        raise ValueError(
-            f"vocabulary has shape {(len(vocabulary),)}, words have shape {words.shape}; expected [V], [V, d]"
-        )
+    need_one_each("vocabulary", vocabulary, "words", words)
     norms = np.linalg.norm(words, axis=1)
     allowed = np.flatnonzero([n > 0 and (not readable or _reads(w)) for n, w in zip(norms, vocabulary, strict=True)])
     if not 0 < k <= len(allowed):
         raise ValueError(f"k is {k}, expected 1 to {len(allowed)}, the number of words to choose from")
-    targets = words[allowed] / norms[allowed, None]  # [W, d]
-    tables = []
-    for rows in np.array_split(np.arange(len(unit)), max(1, len(unit) * len(targets) // _CELLS)):
-        cosine = unit[rows] @ targets.T  # [m, W]
-        best = _top(cosine, k)
-        near = np.take_along_axis(cosine, best, axis=1)
-        texts = [vocabulary[allowed[i]] for i in best.ravel()]
-        ranks = np.tile(np.arange(1, k + 1), len(rows))
-        tables.append(pd.DataFrame({"row": np.repeat(rows, k), "rank": ranks, "word": texts, "cosine": near.ravel()}))
-    return pd.concat(tables, ignore_index=True)
+    near, cosine = nearest(unit, words[allowed] / norms[allowed, None], k)
+    rows, ranks = (part.ravel() + first for part, first in zip(np.indices(near.shape), (0, 1)))
+    texts = [vocabulary[i] for i in allowed[near.ravel()]]
+    return pd.DataFrame({"row": rows, "rank": ranks, "word": texts, "cosine": cosine.ravel()})
 
 
 def nearest_items(
@@ -89,17 +79,24 @@ def nearest_items(
             alike.
     """
     checked = matrices({"tokens": tokens, "words": words}, "nearest_items")
-    for name, texts, matrix in (("vocabulary", vocabulary, "words"), ("titles", titles, "tokens")):
-        shape = checked[matrix].shape
-        if len(texts) != len(checked[matrix]):
-            raise ValueError(f"{name} has shape {(len(texts),)}, {matrix} have shape {shape}; expected [n], [n, d]")
+    tokens, words = checked["tokens"], checked["words"]
+    need_one_each("vocabulary", vocabulary, "words", words)
+    need_one_each("titles", titles, "tokens", tokens)
     if not 0 < k <= len(titles):
         raise ValueError(f"k is {k}, expected 1 to {len(titles)}, the number of tokens")
-    vector = checked["words"][[_find(word, vocabulary)]]
-    cosine = (units("tokens", checked["tokens"]) @ units(word, vector).T).T  # [1, n]
-    rows = _top(cosine, k)[0]
-    ranks = np.arange(1, k + 1)
-    return pd.DataFrame({"rank": ranks, "row": rows, "title": [titles[i] for i in rows], "cosine": cosine[0, rows]})
+    near, cosine = nearest(units(word, words[[_find(word, vocabulary)]]), units("tokens", tokens), k)
+    names = [titles[i] for i in near[0]]
+    return pd.DataFrame({"rank": np.arange(1, k + 1), "row": near[0], "title": names, "cosine": cosine[0]})
+
+
+def nearest(queries: np.ndarray, targets: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """Which k targets [W, d] are nearest to each query [n, d], all of length 1, and their cosines; both [n, k]."""
+    found = []
+    for some in np.array_split(queries, max(1, len(queries) * len(targets) // _CELLS)):
+        cosine = some @ targets.T  # [m, W]
+        best = _top(cosine, k)
+        found.append((best, np.take_along_axis(cosine, best, axis=1)))
+    return tuple(np.concatenate(parts) for parts in zip(*found))
 
 
 def _find(word: str, vocabulary: Sequence[str]) -> int:
@@ -115,14 +112,11 @@ def _find(word: str, vocabulary: Sequence[str]) -> int:
 
 def _top(cosine: np.ndarray, k: int) -> np.ndarray:
     """Columns of the k largest of each row [m, n], largest first, [m, k]; a tie goes to the earlier column."""
-    if k < cosine.shape[1]:
-        cut = -np.partition(-cosine, k - 1, axis=1)[:, k - 1 : k]  # the k-th largest
-        cosine = np.where(cosine >= cut, cosine, -np.inf)
-        rows, columns = np.nonzero(cosine > -np.inf)
-        order = np.lexsort((columns, -cosine[rows, columns], rows))
-        first = np.searchsorted(rows, np.arange(len(cosine)))  # rows come sorted
-        return columns[order][first[:, None] + np.arange(k)]
-    return np.argsort(-cosine, axis=1, kind="stable")
+    cut = -np.partition(-cosine, k - 1, axis=1)[:, k - 1 : k]  # the k-th largest
+    rows, columns = np.nonzero(cosine >= cut)
+    order = np.lexsort((columns, -cosine[rows, columns], rows))
+    first = np.searchsorted(rows, np.arange(len(cosine)))  # rows come sorted
+    return columns[order][first[:, None] + np.arange(k)]
 
 
 def _reads(token: str) -> bool:
@@ -136,16 +130,14 @@ def norms(groups: Mapping[str, ArrayLike]) -> go.Figure:
 
     Soft tokens that are much longer or shorter than words disturb a tuned language model.
     """
-    lengths = {n: np.linalg.norm(matrices({n: g}, "norms")[n], axis=1) for n, g in groups.items()}
-    if not lengths:
+    if not groups:
         raise ValueError("groups is empty: give at least one array [n, d] by name")
-    colour, figure = colours(lengths), go.Figure()
-    for name, values in lengths.items():
-        figure.add_trace(
-            go.Violin(
-                y=values, name=plain(name), box_visible=True, meanline_visible=True, points=False, spanmode="hard",
-                line={"color": colour[name], "width": 1.5}, showlegend=False, scalemode="width", width=0.7,
-            )
+    lengths = {n: np.linalg.norm(matrices({n: g}, "norms")[n], axis=1) for n, g in groups.items()}
+    figure = go.Figure()
+    for name, colour in colours(lengths).items():
+        figure.add_violin(
+            y=lengths[name], name=plain(name), box_visible=True, meanline_visible=True, points=False, spanmode="hard",
+            line={"color": colour, "width": 1.5}, showlegend=False, scalemode="width", width=0.7,
         )  # fmt: skip
     means = " · ".join(f"{plain(name)} {values.mean():.3g}" for name, values in lengths.items())
     figure.update_yaxes(title_text="L2 norm", rangemode="tozero")
