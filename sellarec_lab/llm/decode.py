@@ -16,6 +16,7 @@ from transformers import GenerationConfig
 from sellarec_lab.llm.backbone import LanguageModel
 from sellarec_lab.llm.encode import Batch, Encoder
 from sellarec_lab.llm.examples import EncodedRows, by_length
+from sellarec_lab.llm.score import at
 from sellarec_lab.prompts import Prompt
 
 _CELLS = 50_000_000  # most logits held at once: 200 MB
@@ -209,8 +210,7 @@ def _log_probabilities(lm: LanguageModel, hidden: torch.Tensor, tokens: torch.Te
 def _read(lm: LanguageModel, batch: Batch) -> tuple[torch.Tensor, object]:
     """Hidden state at the end of each prompt [B, width], and the cache of all positions."""
     read = lm.base.base_model(inputs_embeds=lm.embed(batch.ids), attention_mask=batch.mask, use_cache=True)
-    hidden = read.last_hidden_state
-    return hidden[torch.arange(len(hidden), device=hidden.device), batch.last], read.past_key_values
+    return at(read.last_hidden_state, batch.last), read.past_key_values
 
 
 def _additive(lm: LanguageModel, sees: torch.Tensor) -> torch.Tensor:

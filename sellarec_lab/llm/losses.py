@@ -11,7 +11,7 @@ from torch import nn
 from sellarec_lab.llm.backbone import LanguageModel
 from sellarec_lab.llm.encode import Batch, Encoder, Target
 from sellarec_lab.llm.examples import EncodedRows, by_length
-from sellarec_lab.llm.score import SoftTokens, splice
+from sellarec_lab.llm.score import SoftTokens, at, splice
 from sellarec_lab.prompts import Prompt, Text
 
 
@@ -38,7 +38,7 @@ class AnswerLoss:
     def __call__(self, lm: LanguageModel, hidden: torch.Tensor, batch: Batch) -> torch.Tensor:
         yes, no = self.answer_ids
         answer = torch.where(batch.labels > 0.5, yes, no)
-        logits = lm.logits(_at(hidden, batch.last))
+        logits = lm.logits(at(hidden, batch.last))
         if not self.whole:
             return F.cross_entropy(logits, answer)
         keep = batch.mask[:, 1:].bool()
@@ -57,7 +57,7 @@ class PairLoss:
     whole_batch = True
 
     def __call__(self, lm: LanguageModel, hidden: torch.Tensor, batch: Batch) -> torch.Tensor:
-        both = lm.answer_logits(_at(hidden, batch.last), self.answer_ids)
+        both = lm.answer_logits(at(hidden, batch.last), self.answer_ids)
         return self.weight * pairwise_loss(both[:, 0] - both[:, 1], batch)
 
 
@@ -121,8 +121,3 @@ def pairwise_loss(scores: torch.Tensor, batch: Batch) -> torch.Tensor:
     if not pairs.any():
         return scores.sum() * 0.0
     return F.softplus(scores[None, :] - scores[:, None])[pairs].mean()
-
-
-def _at(hidden: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
-    """Hidden states [B, L, width] at one position a row [B] to [B, width]."""
-    return hidden[torch.arange(len(hidden), device=hidden.device), positions]

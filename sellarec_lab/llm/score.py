@@ -37,19 +37,19 @@ def splice(lm: LanguageModel, batch: Batch, soft: SoftTokens | None) -> torch.Te
 
 def last_hidden(lm: LanguageModel, batch: Batch, soft: SoftTokens | None) -> torch.Tensor:
     """Hidden state at the last prompt position [B, width]."""
-    hidden = lm.hidden(splice(lm, batch, soft), batch.mask)
-    return hidden[torch.arange(len(hidden), device=hidden.device), batch.last]
+    return at(lm.hidden(splice(lm, batch, soft), batch.mask), batch.last)
+
+
+def at(hidden: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
+    """Hidden states [B, L, width] at one position a row [B] to [B, width]."""
+    return hidden[torch.arange(len(hidden), device=hidden.device), positions]
 
 
 @torch.no_grad()
 def score(
-    lm: LanguageModel,
-    encoder: Encoder,
-    prompts: Sequence[Prompt],
-    answers: tuple[int, int],
-    soft: SoftTokens | None = None,
-    batch_size: int = 256,
-) -> np.ndarray:
+    lm: LanguageModel, encoder: Encoder, prompts: Sequence[Prompt], answers: tuple[int, int],
+    soft: SoftTokens | None = None, batch_size: int = 256,
+) -> np.ndarray:  # fmt: skip
     """Scores of many prompts, float32 [n], in their order.
 
     Raises:
@@ -65,13 +65,9 @@ def score(
 
 @torch.no_grad()
 def score_shared(
-    lm: LanguageModel,
-    encoder: Encoder,
-    prompts: Sequence[Prompt],
-    answers: tuple[int, int],
-    soft: SoftTokens | None = None,
-    batch_size: int = 256,
-) -> np.ndarray:
+    lm: LanguageModel, encoder: Encoder, prompts: Sequence[Prompt], answers: tuple[int, int],
+    soft: SoftTokens | None = None, batch_size: int = 256,
+) -> np.ndarray:  # fmt: skip
     """Scores of prompts that begin alike (one user, many candidates): a beginning that many share runs once for them.
 
     Equal to `score` up to rounding. Soft tokens may stand in the shared part (the user's) and in the rest.
@@ -91,9 +87,8 @@ def score_shared(
         for some in _watched([rows[part] for part in by_length([len(encoded[i].ids) for i in rows], batch_size)]):
             tails = encoder.collate([_cut(encoded[i], shared, len(encoded[i].ids)) for i in some]).to(lm.device)
             out[some] = _difference(lm, _continued(lm, first.past_key_values, tails, shared, soft), answers)
-    for rows in by_length([len(encoded[i].ids) for i in alone], batch_size):
-        batch = encoder.collate([encoded[alone[i]] for i in rows]).to(lm.device)
-        out[[alone[i] for i in rows]] = _difference(lm, last_hidden(lm, batch, soft), answers)
+    if alone:
+        out[alone] = score(lm, encoder, [prompts[i] for i in alone], answers, soft, batch_size)
     return _finite(out)
 
 
@@ -102,8 +97,7 @@ def _continued(lm: LanguageModel, kept, tails: Batch, shared: int, soft: SoftTok
     cache = copy.deepcopy(kept)  # a forward appends to its cache
     cache.batch_repeat_interleave(len(tails.ids))
     mask = torch.cat([tails.mask.new_ones(len(tails.ids), shared), tails.mask], dim=1)
-    hidden = lm.hidden(splice(lm, tails, soft), mask, past_key_values=cache, use_cache=True)
-    return hidden[torch.arange(len(hidden), device=hidden.device), tails.last]
+    return at(lm.hidden(splice(lm, tails, soft), mask, past_key_values=cache, use_cache=True), tails.last)
 
 
 def _watched(batches: list[np.ndarray]) -> Iterable[np.ndarray]:
