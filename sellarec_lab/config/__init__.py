@@ -6,6 +6,7 @@ underscore, ``preset("tiny", injection__loop__epochs=2)``. Unknown names are ref
 
 from sellarec_lab.config.indices import IndexConfig
 from sellarec_lab.config.lcrec import TASKS, LCRecConfig
+from sellarec_lab.config.loop import LoopConfig
 from sellarec_lab.config.presets import PRESETS, Preset, faster, preset
 from sellarec_lab.config.settings import (
     ALL_LINEAR,
@@ -15,7 +16,6 @@ from sellarec_lab.config.settings import (
     DINConfig,
     InjectionConfig,
     LightGCNConfig,
-    LoopConfig,
     LoraConfig,
     MFConfig,
     MiniLMConfig,

@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from sellarec_lab.config.settings import LoopConfig, LoraConfig, MiniLMConfig, _require
+from sellarec_lab.config.loop import LoopConfig, require
+from sellarec_lab.config.settings import LoraConfig, MiniLMConfig
 
 TASKS = ("sequence", "index", "fusion", "search", "preference")  # SEQ, MUT, ASY, ITE, PER in the paper's table
 
@@ -16,7 +17,6 @@ class LCRecConfig:
     history: int = 20  # most recent items that a prompt shows
     description: int = 40  # most words of a description that a prompt shows or asks for
     start: str = "words"  # rows of new tokens start at the mean of the words of the items that share the code; "random"
-    prefix: float = 0.0  # weight of the loss of each prefix of an index (APAO, arXiv 2603.02730), moved to the worst
     beams: int = 20
     decoder: MiniLMConfig = MiniLMConfig()  # sizes of the decoder without language
     lora: LoraConfig = LoraConfig(dropout=0.0)
@@ -24,10 +24,8 @@ class LCRecConfig:
 
     def __post_init__(self):
         unknown = [task for task in self.tasks if task not in TASKS]
-        _require(not unknown, f"lcrec.tasks: {unknown} unknown; known tasks: {', '.join(TASKS)}")
-        _require(
-            "sequence" in self.tasks, "lcrec.tasks must hold 'sequence': without it no next item is ever asked for"
-        )
-        _require(self.start in ("words", "random"), f"lcrec.start is 'words' or 'random', got {self.start!r}")
-        _require(self.beams > 0, f"lcrec.beams must be positive, got {self.beams}")
-        _require(self.history > 0, f"lcrec.history must be positive, got {self.history}")
+        require(not unknown, f"lcrec.tasks: {unknown} unknown; known tasks: {', '.join(TASKS)}")
+        require("sequence" in self.tasks, "lcrec.tasks must hold 'sequence': without it no next item is ever asked for")
+        require(self.start in ("words", "random"), f"lcrec.start is 'words' or 'random', got {self.start!r}")
+        require(self.beams > 0, f"lcrec.beams must be positive, got {self.beams}")
+        require(self.history > 0, f"lcrec.history must be positive, got {self.history}")

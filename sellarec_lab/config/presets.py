@@ -6,6 +6,7 @@ from typing import Any
 
 from sellarec_lab.config.indices import IndexConfig
 from sellarec_lab.config.lcrec import LCRecConfig
+from sellarec_lab.config.loop import LoopConfig
 from sellarec_lab.config.settings import (
     CF_LOOP,
     AlignmentConfig,
@@ -14,7 +15,6 @@ from sellarec_lab.config.settings import (
     DINConfig,
     InjectionConfig,
     LightGCNConfig,
-    LoopConfig,
     LoraConfig,
     MFConfig,
     MiniLMConfig,
@@ -84,6 +84,7 @@ _ML1M_CPU = Preset(
     din=DINConfig(dropout=0.2, loop=_loop(CF_LOOP, weight_decay=0.1)),
     codes=CodesConfig(loop=_loop(CF_LOOP, weight_decay=0.3)),
     alignment=AlignmentConfig(loop=_loop(AlignmentConfig().loop, weight_decay=3.0)),
+    indices=IndexConfig(codes=64),
 )
 _QWEN_LOOP = LoopConfig(learning_rate=2e-4, batch_size=16, micro_batch=8, epochs=1, warmup=0.01)
 _T4 = Preset(
@@ -96,6 +97,7 @@ _T4 = Preset(
     tuning=TuningConfig(loop=_QWEN_LOOP),
     alignment=AlignmentConfig(hidden=512),
     injection=InjectionConfig(loop=_loop(_QWEN_LOOP, learning_rate=5e-4)),
+    indices=IndexConfig(levels=4, codes=64),
 )
 _PAPER = Preset(
     name="paper",
@@ -110,7 +112,15 @@ _PAPER = Preset(
         trainable=("projector", "tables", "semantics"),
         loop=LoopConfig(learning_rate=2e-4, batch_size=300, micro_batch=5, epochs=1, warmup=0.0),
     ),
-)
+    indices=IndexConfig(
+        method="rqvae", levels=4, codes=256, repair="sinkhorn", hidden=(2048, 1024, 512, 256, 128, 64),
+        loop=_loop(IndexConfig().loop, epochs=10_000, patience=10_000),
+    ),
+    lcrec=LCRecConfig(
+        lora=LoraConfig(r=8, alpha=32, dropout=0.05),
+        loop=LoopConfig(learning_rate=5e-5, batch_size=128, micro_batch=8, epochs=4, warmup=0.01, evaluations=1),
+    ),
+)  # fmt: skip
 
 
 def preset(name: str, **changes: Any) -> Preset:
@@ -133,8 +143,10 @@ def preset(name: str, **changes: Any) -> Preset:
 
 def faster(cfg: Preset, name: str) -> Preset:
     """The same code in seconds, for checks of the code; its numbers mean nothing."""
-    cuts = {part: {"loop__epochs": 6} for part in ("mf", "mf_plain", "lightgcn", "sasrec", "din", "codes", "alignment")}
-    cuts |= {part: {"loop": LoopConfig(rows=640, batch_size=64, evaluations=1)} for part in ("tuning", "injection")}
+    small = ("mf", "mf_plain", "lightgcn", "sasrec", "din", "codes", "alignment", "indices", "next_item")
+    cuts = {part: {"loop__epochs": 6} for part in small}
+    short = LoopConfig(rows=640, batch_size=64, evaluations=1)
+    cuts |= {part: {"loop": short} for part in ("tuning", "injection", "lcrec")}
     cuts["mf"] |= {"dim": 8}
     cuts["alignment"] |= {"hidden": 32}
     cuts["prompt"] = {"history": 2}

@@ -2,38 +2,9 @@
 
 from dataclasses import dataclass
 
+from sellarec_lab.config.loop import LoopConfig, require
+
 ALL_LINEAR = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
-
-
-def _require(condition: bool, message: str) -> None:
-    if not condition:
-        raise ValueError(message)
-
-
-@dataclass(frozen=True)
-class LoopConfig:
-    """The optimisation of one stage (`training.fit`)."""
-
-    learning_rate: float = 1e-3
-    batch_size: int = 64  # rows that the optimiser sees at a step
-    micro_batch: int | None = None  # rows that fit into memory at once; None takes all of a step's
-    epochs: int = 1
-    rows: int | None = None  # at most this many training rows an epoch, drawn anew each epoch; None takes all
-    weight_decay: float = 0.01
-    warmup: float = 0.05  # share of all steps with a rising learning rate
-    schedule: str = "cosine"  # or "constant"
-    max_grad_norm: float = 1.0
-    evaluations: int = 2  # validations an epoch
-    patience: int = 4  # validations without a better result before stopping; the best state is kept
-    checkpoint_seconds: float = 60.0  # a killed run loses at most about this much
-
-    def __post_init__(self):
-        _require(self.learning_rate > 0, f"learning_rate must be positive, got {self.learning_rate}")
-        _require(self.batch_size > 0, f"batch_size must be positive, got {self.batch_size}")
-        fits = self.micro_batch is None or self.micro_batch > 0
-        _require(fits, f"micro_batch must be positive or None, got {self.micro_batch}")
-        _require(self.epochs >= 0, f"epochs must not be negative, got {self.epochs}")
-        _require(self.schedule in ("cosine", "constant"), f"schedule is 'cosine' or 'constant', got {self.schedule!r}")
 
 
 @dataclass(frozen=True)
@@ -64,9 +35,9 @@ class BackboneConfig:
     pretraining: MiniLMConfig | None = None  # for "catalogue"
 
     def __post_init__(self):
-        _require(self.quantisation in ("auto", "nf4", "none"), f"quantisation: {self.quantisation!r} is unknown")
-        _require(self.dtype in ("auto", "float32", "bfloat16", "float16"), f"dtype: {self.dtype!r} is unknown")
-        _require(self.template in ("auto", "plain", "chat"), f"template: {self.template!r} is unknown")
+        require(self.quantisation in ("auto", "nf4", "none"), f"quantisation: {self.quantisation!r} is unknown")
+        require(self.dtype in ("auto", "float32", "bfloat16", "float16"), f"dtype: {self.dtype!r} is unknown")
+        require(self.template in ("auto", "plain", "chat"), f"template: {self.template!r} is unknown")
 
 
 @dataclass(frozen=True)
@@ -170,7 +141,7 @@ class AlignmentConfig:
     loop: LoopConfig = CF_LOOP
 
     def __post_init__(self):
-        _require(self.loss in ("infonce", "rince"), f"alignment loss is 'infonce' or 'rince', got {self.loss!r}")
+        require(self.loss in ("infonce", "rince"), f"alignment loss is 'infonce' or 'rince', got {self.loss!r}")
 
 
 @dataclass(frozen=True)
@@ -181,7 +152,7 @@ class TuningConfig:
     loop: LoopConfig = LoopConfig(learning_rate=2e-3, batch_size=64, epochs=1, evaluations=2)
 
     def __post_init__(self):
-        _require(self.loss_on in ("answer", "prompt"), f"loss_on is 'answer' or 'prompt', got {self.loss_on!r}")
+        require(self.loss_on in ("answer", "prompt"), f"loss_on is 'answer' or 'prompt', got {self.loss_on!r}")
 
 
 @dataclass(frozen=True)
@@ -197,5 +168,5 @@ class InjectionConfig:
 
     def __post_init__(self):
         unknown = set(self.trainable) - {"projector", "tables", "semantics", "lora"}
-        _require(not unknown, f"injection.trainable: unknown parts {sorted(unknown)}")
-        _require(self.loss_on in ("answer", "prompt"), f"loss_on is 'answer' or 'prompt', got {self.loss_on!r}")
+        require(not unknown, f"injection.trainable: unknown parts {sorted(unknown)}")
+        require(self.loss_on in ("answer", "prompt"), f"loss_on is 'answer' or 'prompt', got {self.loss_on!r}")

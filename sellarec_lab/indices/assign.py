@@ -1,70 +1,86 @@
-"""Who gets which code: in balance by entropic optimal transport, or so that no two items are left with one index."""
+"""Who gets which code of the last level: shared out evenly (optimal transport), or so that no two items collide."""
 
-import numpy as np
+import math
+
 import torch
 from scipy.optimize import linear_sum_assignment
 
-ROUNDS = 20  # of the paper's repair
+from sellarec_lab.config import IndexConfig
+from sellarec_lab.indices.codes import LETTERS, groups, number, shared
+from sellarec_lab.indices.quantise import Quantised
 
 
-def sinkhorn(distances: torch.Tensor, epsilon: float, iterations: int = 50) -> torch.Tensor:
-    """The transport plan [B, K], float64, that gives each of B rows mass 1/B and each of K columns 1/K: it minimises
-    the mean distance less ``epsilon`` times the entropy (Cuturi 2013), by ``iterations`` scalings in log form."""
-    cost = -distances.double() / epsilon  # [B, K]
-    rows, columns = (-torch.log(torch.tensor(float(n), dtype=torch.float64)) for n in distances.shape)
-    v = torch.zeros(distances.shape[1], dtype=torch.float64, device=cost.device)
+def sinkhorn(distances: torch.Tensor, epsilon: float, iterations: int) -> torch.Tensor:
+    """The plan P [B, K] that minimises <P, D> - epsilon H(P) with rows that sum to 1/B and columns that sum to 1/K.
+
+    Alternating normalisation (Cuturi, NeurIPS 2013) of exp(-D / epsilon), rows first, in logarithms and float64: the
+    columns are exact, the rows as near as ``iterations`` bring them. (arXiv 2311.09049, uniform semantic mapping.)
+    """
+    kernel = -distances.double() / epsilon  # [B, K]
+    n_rows, n_columns = kernel.shape
+    column = kernel.new_zeros(n_columns)
     for _ in range(iterations):
-        u = rows - (cost + v).logsumexp(1)  # [B]
-        v = columns - (cost + u[:, None]).logsumexp(0)  # [K]
-    return (cost + u[:, None] + v).exp()
+        row = -math.log(n_rows) - (kernel + column).logsumexp(1)  # [B]
+        column = -math.log(n_columns) - (kernel + row[:, None]).logsumexp(0)  # [K]
+    return (kernel + row[:, None] + column).exp()
 
 
-def balanced(distances: torch.Tensor, epsilon: float, iterations: int = 50) -> torch.Tensor:
-    """Uniform semantic mapping (arXiv 2311.09049): the code of each row [B], as the balanced plan prefers; distances
-    [B, K] are first shifted and scaled to [-1, 1]."""
-    low, high = distances.min(), distances.max()
-    half = ((high - low) / 2).clamp_min(1e-12)
-    return sinkhorn((distances - (low + high) / 2) / half, epsilon, iterations).argmax(1)
+def balanced(distances: torch.Tensor, epsilon: float, iterations: int) -> torch.Tensor:
+    """Codes [B] for squared distances [B, K], shared out so that each gets about B / K items.
+
+    Distances are centred and scaled to [-1, 1] first, so that ``epsilon`` means the same everywhere; an item gets the
+    code to which most of its mass goes.
+    """
+    low, high = distances.aminmax()
+    scaled = (distances - (high + low) / 2) / ((high - low) / 2 + 1e-5)
+    if distances.device.type == "mps":
+        scaled = scaled.cpu()  # Apple's GPU has no float64
+    return sinkhorn(scaled, epsilon, iterations).argmax(1).to(distances.device)
 
 
-def apart(codes: torch.Tensor, distances: torch.Tensor) -> torch.Tensor:
-    """Codes [n, levels] without any collision: within each prefix (all codes but the last) the last codes are handed
-    out anew, each once, with the least total distance (Hungarian method).
+def rounds(found: Quantised, config: IndexConfig) -> torch.Tensor:
+    """Codes [B, L] after the paper's repair: items that share an index get last codes anew, together, by `balanced`.
 
-    ``distances`` [n, K] are those from what is left of each item to the codes of the last level.
+    At most ``config.rounds`` times; what then still shares an index keeps it. A group is far smaller than a codebook,
+    so its items fill up all codes evenly, and the code that one gets is seldom near: `exact` costs less.
+    """
+    codes = found.codes.clone()
+    for _ in range(config.rounds):
+        together = shared(codes).nonzero().flatten()
+        for rows in groups(number(codes[together])):
+            alike = together[rows]
+            codes[alike, -1] = balanced(found.distances[alike], config.epsilon, config.iterations)
+    return codes
+
+
+def exact(found: Quantised, config: IndexConfig) -> torch.Tensor:
+    """Codes [B, L] without any index that two items share, at the least total squared distance.
+
+    Within each prefix (all codes but the last) where items collide, an optimal assignment of its items to distinct
+    last codes (arXiv 2605.25330).
 
     Raises:
-        ValueError: a prefix has more items than there are codes.
+        ValueError: a prefix has more items than there are codes; names it.
     """
-    codes, costs = codes.clone(), distances.double().cpu().numpy()
-    for rows in _together(codes[:, :-1]):
-        if len(rows) > costs.shape[1]:
-            prefix = tuple(codes[rows[0], :-1].tolist())
-            raise ValueError(
-                f"prefix {prefix} has {len(rows)} items, and the last level has {costs.shape[1]} codes: no two can "
-                f"differ; set indices.codes to at least {len(rows)}, or add a level"
-            )
-        _, last = linear_sum_assignment(costs[rows])
-        codes[rows, -1] = torch.from_numpy(last)
+    codes, prefix = found.codes.clone(), number(found.codes[:, :-1])
+    crowded = torch.isin(prefix, prefix[shared(codes)]).nonzero().flatten()
+    for rows in groups(number(codes[crowded, :-1])):
+        alike = crowded[rows]
+        _require_room(codes[alike], found.distances.shape[1])
+        _, last = linear_sum_assignment(found.distances[alike].double().numpy())
+        codes[alike, -1] = torch.from_numpy(last)
     return codes
 
 
-def spread_out(codes: torch.Tensor, distances: torch.Tensor, epsilon: float, iterations: int = 50) -> torch.Tensor:
-    """The paper's repair: up to 20 rounds in which each group of items with one index is assigned anew at the last
-    level, in balance. What still collides is kept."""
-    codes = codes.clone()
-    for _ in range(ROUNDS):
-        groups = _together(codes)
-        if not groups:
-            break
-        for rows in groups:
-            codes[rows, -1] = balanced(distances[rows], epsilon, iterations).to(codes)
-    return codes
+def _require_room(codes: torch.Tensor, room: int) -> None:
+    """Refuse items [m, L] of one prefix that are more than a level's codes."""
+    if len(codes) <= room:
+        return
+    prefix = "".join(f"<{letter}_{code}>" for letter, code in zip(LETTERS, codes[0, :-1].tolist()))
+    raise ValueError(
+        f"prefix {prefix or '(empty)'}: {len(codes)} items, expected at most {room}, a last code for each; "
+        f"take more codes or more levels, or repair='sinkhorn', which lets items share an index"
+    )
 
 
-def _together(keys: torch.Tensor) -> list[np.ndarray]:
-    """Row numbers of those rows [n, k] that are equal, for every group of at least two."""
-    _, group, sizes = np.unique(keys.cpu().numpy(), axis=0, return_inverse=True, return_counts=True)
-    order = np.argsort(group.ravel(), kind="stable")
-    parts = np.split(order, np.cumsum(sizes)[:-1])
-    return [part for part in parts if len(part) > 1]
+REPAIRS = {"exact": exact, "sinkhorn": rounds, "none": lambda found, config: found.codes}

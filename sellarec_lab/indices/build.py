@@ -1,95 +1,133 @@
-"""Item vectors to item indices: quantise, then see to it that no two items are left with one index."""
+"""Item vectors -> item indices: quantise, then repair where items share an index."""
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
+from numpy.typing import ArrayLike
 
-from sellarec_lab import training
 from sellarec_lab.config import IndexConfig, Preset
-from sellarec_lab.indices.assign import apart, spread_out
-from sellarec_lab.indices.quantise import kmeans_codebooks, quantise, squared_distances, train_rqvae
+from sellarec_lab.indices import rqvae
+from sellarec_lab.indices.assign import REPAIRS
+from sellarec_lab.indices.codes import shared
+from sellarec_lab.indices.quantise import quantise, residual_kmeans
+from sellarec_lab.training import History
+
+Map = Callable[[torch.Tensor], torch.Tensor]
 
 
-class Indices(NamedTuple):
-    """What `fit` made: ``codes`` [n_items + 1, levels], -1 for items that have none; ``codebooks`` [levels, K, d];
-    ``errors`` [levels], the squared distance that is left after each level, as a share of the variance; and, if an
-    RQ-VAE was trained, what happened."""
+class Quantiser(NamedTuple):
+    """``codebooks`` [L, K, w], the way into their space ([n, d] to [n, w]) and back, and how it was trained."""
+
+    codebooks: torch.Tensor
+    encode: Map
+    decode: Map
+    history: History | None
+
+
+class Fitted(NamedTuple):
+    """``codes`` [n_items + 1, levels] int64, -1 without an index; ``codebooks`` [levels, codes, w] float32; ``errors``
+    [levels]: squared error of the vectors rebuilt from their first 1, 2 .. codes, as a share of their variance;
+    ``shared``: how many items' indices are not their own; ``history`` of the RQ-VAE, None where nothing is trained.
+    """
 
     codes: torch.Tensor
     codebooks: torch.Tensor
-    errors: list[float]
-    history: training.History | None
+    errors: torch.Tensor
+    shared: int
+    history: History | None
 
 
-def build(vectors: torch.Tensor, cfg: Preset | IndexConfig, seed: int | None = None) -> torch.Tensor:
-    """Codes [n_items + 1, levels], int64, row 0 (padding) -1, of item vectors [n_items + 1, d]; see `fit`."""
-    settings = cfg if isinstance(cfg, IndexConfig) else cfg.indices
-    return fit(vectors, settings, getattr(cfg, "seed", 0) if seed is None else seed).codes
+def build(
+    vectors: torch.Tensor, cfg: Preset | IndexConfig, seed: int | None = None, items: ArrayLike | None = None
+) -> torch.Tensor:
+    """Codes of items, int64 [n_items + 1, levels]; arguments and errors as in `fit`."""
+    return fit(vectors, cfg, seed, items).codes
 
 
 def fit(
-    vectors: torch.Tensor, settings: IndexConfig, seed: int = 0, items: Sequence[int] | None = None,
+    vectors: torch.Tensor,
+    cfg: Preset | IndexConfig,
+    seed: int | None = None,
+    items: ArrayLike | None = None,
     checkpoint: Path | None = None,
-) -> Indices:  # fmt: skip
-    """Indices of item vectors [n_items + 1, d], computed in float32 on whatever type comes in.
+) -> Fitted:
+    """Indices of items from their vectors (arXiv 2311.09049).
 
     Args:
-        settings: see `IndexConfig`.
-        seed: of k-means, of the first weights and of the order of rows.
-        items: ids that get an index, all by default; the others' rows are -1.
-        checkpoint: where the training of an RQ-VAE is resumed from.
+        vectors: [n_items + 1, d], any float dtype, row 0 = padding; computed in float32.
+        cfg: a preset, whose ``indices`` and seed count, or an `IndexConfig`.
+        seed: of all draws; by default the preset's, else 0.
+        items: ids that get an index, all by default. The others are not looked at, and their codes are -1.
+        checkpoint: file for the RQ-VAE to resume from and to write to, as in `training.fit`.
 
     Raises:
-        ValueError: no table of finite numbers, an id outside of it, or (repair "exact") a prefix with more items than
-            codes.
+        ValueError: vectors that are no float table, or not finite; ids that are no items; with ``repair="exact"``, more
+            items in a prefix than codes.
     """
-    chosen = _checked(vectors, items)
-    rows, history = vectors[chosen].detach().float().cpu(), None
-    if settings.method == "rqvae":
-        model, history = train_rqvae(rows, settings, seed, checkpoint)
-        with torch.no_grad():
-            rows = model.encoder(rows)
-        books = model.codebooks.detach()
-    else:
-        books = kmeans_codebooks(rows, settings.levels, settings.codes, seed)
-    found = quantise(rows, books)
-    codes = torch.full((len(vectors), settings.levels), -1)
-    codes[chosen] = _repaired(found.codes, squared_distances(found.residuals[:, -1], books[-1]), settings)
-    return Indices(codes, books, errors(rows, books), history)
+    config, own_seed = (cfg.indices, cfg.seed) if isinstance(cfg, Preset) else (cfg, 0)
+    ids = _ids(items, _table(vectors))
+    rows = _finite(vectors, ids)  # [m, d]
+    quantiser = METHODS[config.method](rows, config, own_seed if seed is None else seed, checkpoint)
+    found = REPAIRS[config.repair](quantise(quantiser.encode(rows), quantiser.codebooks), config)  # [m, L]
+    codes = torch.full((len(vectors), config.levels), -1)
+    codes[ids] = found
+    errors = _errors(rows, quantiser, found)
+    return Fitted(codes, quantiser.codebooks, errors, int(shared(found).sum()), quantiser.history)
 
 
-def _repaired(codes: torch.Tensor, distances: torch.Tensor, settings: IndexConfig) -> torch.Tensor:
-    if settings.repair == "exact":
-        return apart(codes, distances)
-    if settings.repair == "sinkhorn":
-        return spread_out(codes, distances, settings.epsilon, settings.iterations)
-    return codes
+def _kmeans(rows: torch.Tensor, config: IndexConfig, seed: int, checkpoint: Path | None) -> Quantiser:
+    codebooks = residual_kmeans(rows, config.levels, config.codes, seed)
+    return Quantiser(codebooks, lambda x: x, lambda z: z, None)
 
 
-def errors(rows: torch.Tensor, books: torch.Tensor) -> list[float]:
-    """What each level leaves of vectors [n, d], as a share of their variance."""
-    whole = (rows - rows.mean(0)).square().sum()
-    left = [rows - quantise(rows, books[: level + 1]).vectors for level in range(len(books))]
-    return [float(part.square().sum() / whole) for part in left]
+def _rqvae(rows: torch.Tensor, config: IndexConfig, seed: int, checkpoint: Path | None) -> Quantiser:
+    model, history = rqvae.train(rows, config, seed, checkpoint)
+    model.requires_grad_(False)
+    return Quantiser(model.codebooks.detach(), model.encoder, model.decoder, history)
 
 
-def collisions(codes: torch.Tensor) -> int:
-    """How many items have an index that another item has too."""
-    own = codes[codes[:, 0] >= 0]
-    _, sizes = own.unique(dim=0, return_counts=True)
-    return int(sizes[sizes > 1].sum())
+METHODS = {"kmeans": _kmeans, "rqvae": _rqvae}
 
 
-def _checked(vectors: torch.Tensor, items: Sequence[int] | None) -> torch.Tensor:
-    if vectors.ndim != 2 or len(vectors) < 3 or not vectors.is_floating_point():
-        found = f"{vectors.dtype} {list(vectors.shape)}"
-        raise ValueError(f"item vectors are [n_items + 1, d], floats, with row 0 for padding; got {found}")
-    chosen = torch.arange(1, len(vectors)) if items is None else torch.as_tensor(sorted(items))
-    if len(chosen) < 2 or chosen.min() < 1 or chosen.max() >= len(vectors):
-        raise ValueError(f"items must be at least two ids from 1 to {len(vectors) - 1}; got {chosen.tolist()[:5]} ...")
-    odd = (~torch.isfinite(vectors[chosen]).all(1)).nonzero().flatten()
+def _errors(rows: torch.Tensor, quantiser: Quantiser, codes: torch.Tensor) -> torch.Tensor:
+    """As `Fitted` tells it, [L]."""
+    spread = (rows - rows.mean(0)).square().sum().clamp(min=torch.finfo(rows.dtype).tiny)
+    z, errors = 0.0, []
+    for codebook, chosen in zip(quantiser.codebooks, codes.T):
+        z = z + codebook[chosen]  # [m, w]
+        errors.append((rows - quantiser.decode(z)).square().sum() / spread)
+    return torch.stack(errors)
+
+
+def _table(vectors: torch.Tensor) -> int:
+    """The number of items in a float table [n_items + 1, d]."""
+    if not isinstance(vectors, torch.Tensor) or not vectors.is_floating_point():
+        found = vectors.dtype if isinstance(vectors, torch.Tensor) else type(vectors).__name__
+        raise ValueError(f"vectors: expected a torch tensor of floats, got {found}; whole numbers were truncated")
+    if vectors.ndim != 2 or len(vectors) < 2 or not vectors.shape[1]:
+        shape = list(vectors.shape)
+        raise ValueError(f"vectors: expected [n_items + 1, d], row 0 being padding, got shape {shape}")
+    return len(vectors) - 1
+
+
+def _ids(items: ArrayLike | None, n_items: int) -> torch.Tensor:
+    """The chosen ids, ascending and each once."""
+    ids = torch.arange(1, n_items + 1) if items is None else torch.as_tensor(items).cpu().long().flatten().unique()
+    if not len(ids) or ids[0] < 1 or ids[-1] > n_items:
+        found = f"{int(ids[0])} to {int(ids[-1])}" if len(ids) else "none"
+        raise ValueError(f"items: expected ids from 1 to {n_items}, a row of vectors each, got {found}")
+    return ids
+
+
+def _finite(vectors: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:
+    """The items' rows [m, d] as float32 on the CPU."""
+    rows = vectors.detach().cpu()[ids].float()
+    odd = (~torch.isfinite(rows).all(1)).nonzero().flatten()
     if len(odd):
-        raise ValueError(f"the vector of item {int(chosen[odd[0]])} is not finite; make it again in float32")
-    return chosen
+        raise ValueError(
+            f"vectors, item {int(ids[odd[0]])} and {len(odd) - 1} more: expected numbers that are finite in float32; "
+            f"make their vectors anew, or leave them out (items=...)"
+        )
+    return rows

@@ -1,107 +1,150 @@
-"""What indices are worth before anybody is trained on them."""
+"""What an index is worth before any language model reads it: collisions, use of the codes, and what prefixes mean."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 import torch
+from numpy.typing import ArrayLike
 
-_NEAR = 10
+from sellarec_lab import metrics
+from sellarec_lab.indices.build import Fitted
+from sellarec_lab.indices.codes import checked, indexed, number
+
+_NEIGHBOURS = 10
+
+
+class Row(NamedTuple):
+    """``level`` is the number of the code, or the length of the prefix, that is measured; 0 for the whole index."""
+
+    measure: str
+    level: int
+    value: float
 
 
 def report(
-    codes: torch.Tensor, vectors: torch.Tensor | None = None, categories: Sequence[str] | None = None,
-    popularity: Sequence[float] | None = None, errors: Sequence[float] = (), seed: int = 0,
-) -> pd.DataFrame:  # fmt: skip
-    """Measures of codes [n_items + 1, levels]: ``measure, level, value, control``, level 0 being the whole index.
+    codes: torch.Tensor,
+    vectors: torch.Tensor | None = None,
+    categories: ArrayLike | None = None,
+    popularity: ArrayLike | None = None,
+    fitted: Fitted | None = None,
+) -> pd.DataFrame:
+    """The measures of an index, a `Row` each.
+
+    Items: how many have an index, how many indices there are, the share that is not its item's own, the largest group
+    that shares one, and the items in groups of each size. Codes of a level: how many are in use, their perplexity
+    (exp of the entropy of their use: all codes used alike give their number). Every measure of meaning stands beside
+    its control.
 
     Args:
-        vectors: [n_items + 1, d]: how often the 10 nearest items by cosine share the first codes.
-        categories: of every item, padding included: how pure a prefix is.
-        popularity: of every item: the share of all meetings that falls to the busiest code of a level.
-        errors: what each level leaves of the vectors' variance, see `Indices`.
-        seed: of the control, in which items change places.
-    """
-    there = (codes[:, 0] >= 0).numpy()
-    own = codes[torch.from_numpy(there)].numpy()
-    rows = [*_collisions(own), *_usage(own)]
-    rows += [("left of the variance", level, error, np.nan) for level, error in enumerate(errors, start=1)]
-    mixed = np.random.default_rng(seed).permutation(len(own))
-    if categories is not None:
-        names = pd.factorize(np.asarray(categories, dtype=object)[there])[0]
-        rows += _by_prefix("items of the prefix's own category", own, lambda p, order: _purity(p, names[order]), mixed)
-    if vectors is not None:
-        near = _nearest(vectors[torch.from_numpy(there)])
-        rows += _by_prefix("neighbours with the same prefix", own, lambda p, order: _kept(p[order], near), mixed)
-    if popularity is not None:
-        met = np.asarray(popularity, dtype=float)[there]
-        shares = [np.bincount(column, weights=met).max() / met.sum() for column in own.T]
-        rows += [("meetings of the busiest code", level, share, np.nan) for level, share in enumerate(shares, start=1)]
-    return pd.DataFrame(rows, columns=["measure", "level", "value", "control"])
-
-
-def category_codes(categories: Sequence[str], codes: int) -> torch.Tensor:
-    """A control [n_items + 1, 3]: the first code is the category itself, the other two count up within it; row 0, the
-    padding's, is -1.
+        codes: [n_items + 1, levels]; items without an index are left out of everything.
+        vectors: [n_items + 1, d]; adds the share of an item's 10 nearest by cosine that share its first 1, 2 .. codes,
+            beside the share of all pairs that do.
+        categories: [n_items + 1], of any kind; adds the purity of prefixes: the share of items in the commonest
+            category of their prefix, beside the same with categories shuffled.
+        popularity: [n_items + 1], such as train interactions; adds how unevenly they fall on the codes in use: the
+            Gini coefficient, and the share of the busiest code.
+        fitted: what `fit` returned; adds the dead codes, and the error of rebuilt vectors as a share of their variance.
 
     Raises:
-        ValueError: a category holds more than ``codes`` x ``codes`` items.
+        ValueError: codes that are none (`codes.checked`), no item with an index, or another number of rows; names it.
     """
-    names = pd.Series(pd.factorize(np.asarray(categories[1:], dtype=object))[0])
-    number = names.groupby(names).cumcount().to_numpy()
-    if number.max() >= codes**2:
-        raise ValueError(
-            f"a category holds {number.max() + 1} items, two levels of {codes} codes tell {codes**2} apart"
-        )
-    table = np.stack([names.to_numpy(), number // codes, number % codes], axis=1)
-    return torch.from_numpy(np.vstack([[-1, -1, -1], table]))
+    codes = checked(codes)
+    ids = indexed(codes)
+    if not len(ids):
+        raise ValueError("codes: expected at least one item with an index, all rows are -1; see items= of fit")
+    own = codes[ids]
+    prefixes = [number(own[:, :level]).numpy() for level in range(1, own.shape[1] + 1)]  # L times [m]
+    rows = [*_sharing(prefixes[-1]), *_use(own.numpy())]
+    if fitted is not None:
+        rows += _training(own.numpy(), fitted)
+    if categories is not None:
+        rows += _meaning(prefixes, _of("categories", categories, codes)[ids.numpy()])
+    if vectors is not None:
+        rows += _neighbours(prefixes, _of("vectors", vectors.detach().float().cpu(), codes)[ids.numpy()])
+    if popularity is not None:
+        rows += _popularity(own.numpy(), _of("popularity", popularity, codes)[ids.numpy()])
+    return pd.DataFrame(rows, columns=Row._fields)
 
 
-def _collisions(codes: np.ndarray) -> list[tuple]:
-    _, sizes = np.unique(codes, axis=0, return_counts=True)
-    shared = sizes[sizes > 1].sum()
-    told = {"items": len(codes), "distinct indices": len(sizes), "share of items whose index is not their own":
-            shared / len(codes), "largest group": sizes.max()}  # fmt: skip
-    return [(name, 0, float(value), np.nan) for name, value in told.items()]
+def category_codes(categories: ArrayLike, codes: int) -> torch.Tensor:
+    """A control whose first code is the category itself and whose others count within it: int64 [n_items + 1, levels].
+
+    Args:
+        categories: [n_items + 1], of any kind, row 0 = padding; an item whose category is missing gets no index.
+        codes: how many codes the levels after the first have; there are as many levels as the largest category needs,
+            and at least two.
+
+    Raises:
+        ValueError: fewer than two codes.
+    """
+    if codes < 2:
+        raise ValueError(f"codes is {codes}, expected at least 2 to count with")
+    kind, _ = pd.factorize(np.asarray(categories)[1:], sort=True)  # [n_items], -1 where missing
+    place = pd.Series(kind).groupby(kind).cumcount().to_numpy()  # within the category
+    digits = 1
+    while codes**digits <= place.max(initial=0, where=kind >= 0):
+        digits += 1
+    counted = place[:, None] // codes ** np.arange(digits)[::-1] % codes  # [n_items, digits]
+    table = np.where(kind[:, None] >= 0, np.column_stack([kind, counted]), -1)
+    return torch.from_numpy(np.vstack([np.full((1, digits + 1), -1), table])).long()
 
 
-def _usage(codes: np.ndarray) -> list[tuple]:
-    """Codes in use, and their perplexity: exp of the entropy, as many equally busy codes would be as even."""
-    rows = []
-    for level, column in enumerate(codes.T, start=1):
-        share = np.bincount(column)[np.bincount(column) > 0] / len(column)
-        rows.append(("codes in use", level, float(len(share)), np.nan))
-        rows.append(("perplexity", level, float(np.exp(-(share * np.log(share)).sum())), np.nan))
-    return rows
+def _of(name: str, values: Any, codes: torch.Tensor) -> np.ndarray:
+    values = np.asarray(values)
+    if len(values) != len(codes):
+        raise ValueError(f"{name}: expected {len(codes)} rows, as codes have, padding first, got {len(values)}")
+    return values
 
 
-def _by_prefix(name: str, codes: np.ndarray, measure, mixed: np.ndarray) -> list[tuple]:
-    """A measure of every prefix, beside the same where items have changed places."""
-    plain, rows = np.arange(len(codes)), []
-    for level in range(1, codes.shape[1] + 1):
-        prefix = np.unique(codes[:, :level], axis=0, return_inverse=True)[1].ravel()
-        rows.append((name, level, measure(prefix, plain), measure(prefix, mixed)))
-    return rows
+def _sharing(index: np.ndarray) -> Iterable[Row]:
+    sizes = np.bincount(index)  # items of each index
+    yield Row("items", 0, len(index))
+    yield Row("distinct indices", 0, len(sizes))
+    yield Row("share not their own", 0, sizes[sizes > 1].sum() / len(index))
+    yield Row("largest group", 0, sizes.max())
+    for size, groups in zip(*np.unique(sizes, return_counts=True)):
+        yield Row(f"items in groups of {size}", 0, size * groups)
 
 
-def _purity(prefix: np.ndarray, names: np.ndarray) -> float:
-    """Share of items whose prefix is most often of their category."""
-    counts = np.zeros((prefix.max() + 1, names.max() + 1))
-    np.add.at(counts, (prefix, names), 1)
-    return float(counts.max(1).sum() / len(names))
+def _use(codes: np.ndarray) -> Iterable[Row]:
+    for level, own in enumerate(codes.T, 1):
+        share = np.unique(own, return_counts=True)[1] / len(own)
+        yield Row("codes in use", level, len(share))
+        yield Row("perplexity", level, np.exp(-(share * np.log(share)).sum()))
 
 
-def _nearest(vectors: torch.Tensor) -> np.ndarray:
-    """The 10 nearest others of each row by cosine [n, 10]."""
-    unit = torch.nn.functional.normalize(vectors.float(), dim=1)
-    k = min(_NEAR, len(unit) - 1)
-    parts = []
-    for start in range(0, len(unit), 1024):
-        cosine = unit[start : start + 1024] @ unit.T
-        cosine[torch.arange(len(cosine)), start + torch.arange(len(cosine))] = -2
-        parts.append(cosine.topk(k).indices)
-    return torch.cat(parts).numpy()
+def _training(codes: np.ndarray, fitted: Fitted) -> Iterable[Row]:
+    for level, (own, error) in enumerate(zip(codes.T, fitted.errors.tolist(), strict=True), 1):
+        yield Row("dead codes", level, fitted.codebooks.shape[1] - len(np.unique(own)))
+        yield Row("reconstruction error", level, error)
 
 
-def _kept(prefix: np.ndarray, near: np.ndarray) -> float:
-    return float((prefix[near] == prefix[:, None]).mean())
+def _meaning(prefixes: list[np.ndarray], categories: np.ndarray) -> Iterable[Row]:
+    kinds, _ = pd.factorize(categories, use_na_sentinel=False)
+    for level, prefix in enumerate(prefixes, 1):
+        yield Row("purity", level, _purity(prefix, kinds))
+        yield Row("purity, shuffled", level, _purity(prefix, metrics.shuffled(kinds)))
+
+
+def _purity(prefix: np.ndarray, kinds: np.ndarray) -> float:
+    return pd.crosstab(prefix, kinds).max(axis=1).sum() / len(prefix)
+
+
+def _neighbours(prefixes: list[np.ndarray], vectors: np.ndarray) -> Iterable[Row]:
+    near = metrics.neighbours(vectors, min(_NEIGHBOURS, len(vectors) - 1))  # [m, k]
+    for level, prefix in enumerate(prefixes, 1):
+        sizes, n = np.bincount(prefix), len(prefix)
+        yield Row("neighbours that share a prefix", level, (prefix[near] == prefix[:, None]).mean())
+        yield Row("all pairs that share a prefix", level, (sizes * (sizes - 1)).sum() / (n * (n - 1)))
+
+
+def _popularity(codes: np.ndarray, popularity: np.ndarray) -> Iterable[Row]:
+    if not (popularity.min() >= 0 and popularity.max() > 0):
+        raise ValueError(f"popularity: expected counts from 0 on, some above it, got {popularity.min()} and more")
+    for level, own in enumerate(codes.T, 1):
+        mass = pd.Series(popularity).groupby(own).sum().sort_values().to_numpy(float)  # of each code in use
+        share, n = mass / mass.sum(), len(mass)
+        yield Row("gini of popularity", level, (2 * np.arange(1, n + 1) - n - 1) @ share / n)
+        yield Row("share of the busiest code", level, share[-1])

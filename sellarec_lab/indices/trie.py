@@ -1,67 +1,116 @@
-"""The tree of existing indices as tensors, so that a search over it needs no loop over beams, nodes or vocabulary.
+"""A prefix tree over sequences of whole numbers, as flat tensors: which numbers may follow a prefix, for many at once.
 
-Nodes of a level are numbered in the order of their prefixes, so the children of a node are a range of the next level:
-compressed sparse rows, one array of starts and one of tokens a level.
+The nodes of a level are numbered in lexicographic order of their prefixes, so the children of a node are a range of
+the next level's nodes: compressed sparse rows, as in arXiv 2602.22647. No method loops over nodes, beams or numbers.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 
+from sellarec_lab.indices.codes import number
 
-@dataclass(frozen=True)
+
+class Children(NamedTuple):
+    """``tokens`` [N, W] that may follow and the ``nodes`` [N, W] they lead to; where ``mask`` [N, W] is False there is
+    no child, and both are 0, so that gathering by them is safe."""
+
+    tokens: torch.Tensor
+    nodes: torch.Tensor
+    mask: torch.Tensor
+
+
+class Held(NamedTuple):
+    """Sparse rows: ``items`` [M] and, for each, the position [M] in what was asked for; in its order, then by id."""
+
+    rows: torch.Tensor
+    items: torch.Tensor
+
+
+@dataclass(frozen=True, eq=False)
 class Trie:
-    """``start[l]`` [nodes of level l + 1 more], ``token[l]`` [nodes of level l + 1]; level 0 is the root alone.
-    ``leaf`` [n_items + 1] is the leaf of every item, -1 for one that is not in the tree."""
+    """Level 0 has one node, the root; level ``depth`` has the leaves, each with one or more items.
 
-    start: list[torch.Tensor]
-    token: list[torch.Tensor]
+    ``start[l]`` [nodes of level l + 1] is where the children of a node begin among those of level l + 1, ``token[l]``
+    [nodes of level l + 1] what leads to each, ``width[l]`` the most children that a node of level l has. The items of
+    leaf n are ``item[held[n] : held[n + 1]]``; ``leaf`` [n_items + 1] is -1 for no leaf.
+    """
+
+    start: tuple[torch.Tensor, ...]
+    token: tuple[torch.Tensor, ...]
+    width: tuple[int, ...]
+    held: torch.Tensor
+    item: torch.Tensor
     leaf: torch.Tensor
 
     @classmethod
     def of(cls, sequences: torch.Tensor) -> Trie:
-        """From codes or token ids [n_items + 1, depth]; a row that begins below zero is no item.
+        """The trie of sequences [n_items + 1, L], one an item; rows whose first number is negative are no item.
 
         Raises:
-            ValueError: no item at all.
+            ValueError: no whole numbers, another shape, or no item.
         """
-        there = sequences[:, 0] >= 0
-        if not there.any():
-            raise ValueError("no row of the sequences is an item: all begin below zero")
-        rows = sequences[there]
-        start, token, before = [], [], torch.zeros(len(rows), dtype=torch.long)
+        if sequences.is_floating_point() or sequences.ndim != 2 or not sequences.shape[1]:
+            found = f"{sequences.dtype} of shape {list(sequences.shape)}"
+            raise ValueError(f"sequences: expected whole numbers [n_items + 1, L], got {found}")
+        sequences = sequences.detach().cpu().long()
+        ids = (sequences[:, 0] >= 0).nonzero().flatten()
+        if not len(ids):
+            raise ValueError("sequences: expected at least one item, got only rows that begin with a negative number")
+        return cls._grown(sequences[ids], ids, len(sequences))
+
+    @classmethod
+    def _grown(cls, rows: torch.Tensor, ids: torch.Tensor, n: int) -> Trie:
+        start, token, above = [], [], number(rows[:, :0])  # the node that an item passes, [m]
         for level in range(rows.shape[1]):
-            nodes, owner = rows[:, : level + 1].unique(dim=0, return_inverse=True)  # in the order of prefixes
-            parent = torch.zeros(len(nodes), dtype=torch.long).index_put_((owner,), before)
-            start.append(torch.searchsorted(parent, torch.arange(int(before.max()) + 2)))
-            token.append(nodes[:, -1].contiguous())
-            before = owner
-        leaf = torch.full((len(sequences),), -1).masked_scatter_(there, before)
-        return cls(start, token, leaf)
+            node = number(rows[:, : level + 1])
+            parent, last = (torch.empty(int(node.max()) + 1, dtype=torch.long) for _ in range(2))
+            parent[node], last[node] = above, rows[:, level]
+            start.append(_starts(parent, int(above.max()) + 1))
+            token.append(last)
+            above = node
+        leaf = torch.full((n,), -1)
+        leaf[ids] = above
+        width = tuple(int(s.diff().max()) for s in start)
+        return cls(tuple(start), tuple(token), width, _starts(above, len(last)), ids[above.argsort(stable=True)], leaf)
 
     @property
     def depth(self) -> int:
-        return len(self.token)
+        return len(self.start)
 
     @property
     def n_leaves(self) -> int:
-        return len(self.token[-1])
+        return len(self.held) - 1
 
-    def to(self, device: torch.device | str) -> Trie:
-        moved = ([part.to(device) for part in parts] for parts in (self.start, self.token))
-        return Trie(*moved, self.leaf.to(device))
+    def children(self, level: int, nodes: torch.Tensor) -> Children:
+        """What may follow the ``nodes`` [N] of a level, 0 to depth - 1; W is the most children of any node there."""
+        begin, end = self.start[level][nodes, None], self.start[level][nodes + 1, None]  # [N, 1]
+        reached = begin + torch.arange(self.width[level], device=begin.device)  # [N, W]
+        mask = reached < end
+        reached = reached * mask
+        return Children(self.token[level][reached] * mask, reached, mask)
 
-    def children(self, level: int, nodes: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Nodes [N] of a level to the tokens, the nodes and a mask of their children, [N, W] each; W is the largest
-        number of children that a node of this level has."""
-        start, token = self.start[level], self.token[level]
-        first, many = start[nodes], start[nodes + 1] - start[nodes]  # [N]
-        place = torch.arange(int(start.diff().max()), device=nodes.device)
-        below = (first[:, None] + place).clamp_max(len(token) - 1)
-        return token[below], below, place < many[:, None]
+    def items(self, leaves: torch.Tensor) -> Held:
+        """Ids of the items at leaves [N]."""
+        begin, counts = self.held[leaves], self.held[leaves + 1] - self.held[leaves]  # [N]
+        rows = torch.repeat_interleave(counts)  # [M]
+        within = torch.arange(len(rows), device=rows.device) - (counts.cumsum(0) - counts)[rows]
+        return Held(rows, self.item[begin[rows] + within])
 
     def leaf_of(self, items: torch.Tensor) -> torch.Tensor:
-        """Items to their leaves, -1 for one that is not in the tree."""
+        """Leaves of items, in the shape of the ids; -1 for an item without a sequence."""
         return self.leaf[items]
+
+    def to(self, device: torch.device | str) -> Trie:
+        """A copy on a device."""
+        lists = (tuple(t.to(device) for t in part) for part in (self.start, self.token))
+        return Trie(*lists, self.width, *(t.to(device) for t in (self.held, self.item, self.leaf)))
+
+
+def _starts(parents: torch.Tensor, n: int) -> torch.Tensor:
+    """Where the children of each of n parents begin, [n + 1]; children [m] are in the order of their parents."""
+    counts = torch.bincount(parents, minlength=n)
+    return torch.cat([counts.new_zeros(1), counts.cumsum(0)])

@@ -12,6 +12,7 @@ import pandas as pd
 from sellarec_lab.data import Interactions
 
 _NO_ATTRIBUTES = ("title", "external_id", "description", "year")
+_TOKEN = re.compile(r"<[a-z]_\d+>")
 _KINDS = re.compile(r"\s*[|,]\s*")
 
 
@@ -39,6 +40,10 @@ class Catalogue:
     def items(self) -> list[int]:
         """Ids of the items that have an index."""
         return [item for item, word in enumerate(self.words) if word]
+
+    def tokens(self, item: int) -> list[str]:
+        """The tokens of an item's index."""
+        return _TOKEN.findall(self.words[item])
 
     def intention(self, item: int) -> str:
         """What somebody might be looking for whom this item would suit: made by rule from its attributes, the most

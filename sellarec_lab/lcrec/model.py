@@ -37,7 +37,7 @@ class LCRec(NextItemRanker):
 
     def _token_ids(self) -> torch.Tensor:
         """Ids of the tokens that spell each item's index [n_items + 1, levels]; -1 for an item without one."""
-        spelled = [indices.split(words) for words in self.catalogue.words]
+        spelled = [self.catalogue.tokens(item) for item in range(len(self.catalogue.words))]
         levels = max(map(len, spelled))
         return torch.tensor([self.lm.tokenizer.convert_tokens_to_ids(w) if w else [-1] * levels for w in spelled])
 

@@ -63,11 +63,9 @@ class Pipeline:
     def _index(self, stage: Stage) -> dict:
         occur = sorted({int(i) for split in ("train", "valid", "test") for i in self.data.split(split)["item_id"]})
         checkpoint = stage.path("checkpoint.safetensors")
-        made = indices.fit(
-            semantics.centre(self.vectors.value()), self.cfg.indices, self.cfg.seed, items=occur, checkpoint=checkpoint
-        )
+        made = indices.fit(semantics.centre(self.vectors.value()), self.cfg, items=occur, checkpoint=checkpoint)
         indices.save(stage.path("index.json"), made.codes)
-        return {"collisions": indices.collisions(made.codes)}
+        return {"not their own": made.shared, "errors": made.errors.tolist()}
 
     @functools.cached_property
     def tuning(self) -> Stage:
@@ -125,7 +123,7 @@ class Pipeline:
 
     @functools.cached_property
     def catalogue(self) -> Catalogue:
-        return Catalogue.of(self.data, indices.words(self.indices.value()), self.cfg.lcrec.description)
+        return Catalogue.of(self.data, indices.tokens(self.indices.value()), self.cfg.lcrec.description)
 
     @functools.cached_property
     def model(self) -> Stage:
@@ -151,8 +149,7 @@ def starting_rows(lm: llm.LanguageModel, catalogue: Catalogue, words: list[str])
     titles = lm.tokenizer([catalogue.titles[i] for i in catalogue.items], add_special_tokens=False)["input_ids"]
     means = torch.stack([table[ids].mean(0) for ids in titles])  # [items, width]
     place = {word: number for number, word in enumerate(words)}
-    owned = [[place[w] for w in indices.split(catalogue.words[i])] for i in catalogue.items]
-    owned = torch.tensor(owned)  # [items, levels]
+    owned = torch.tensor([[place[w] for w in catalogue.tokens(i)] for i in catalogue.items])  # [items, levels]
     total, many = torch.zeros(len(words), lm.width), torch.zeros(len(words), 1)
     for level in owned.T:
         total.index_add_(0, level, means)

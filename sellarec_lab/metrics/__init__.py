@@ -4,7 +4,14 @@ Everything here takes plain arrays or one of two exchange frames and knows nothi
 ``DataFrame[user_id, item_id, label, score]``, and `Ranks`, a ``DataFrame[query, target, rank, candidates, ties]``.
 """
 
-from sellarec_lab.metrics.alignment import linear_cka, matched_cosine, neighbour_overlap, retrieval_at, shuffled
+from sellarec_lab.metrics.alignment import (
+    linear_cka,
+    matched_cosine,
+    neighbour_overlap,
+    neighbours,
+    retrieval_at,
+    shuffled,
+)
 from sellarec_lab.metrics.ranks import per_query, rank_targets, value
 from sellarec_lab.metrics.rating import (
     Calibration,
@@ -28,6 +35,6 @@ from sellarec_lab.metrics.uncertainty import Interval, Paired, detectable, inter
 __all__ = [
     "Calibration", "Interval", "Paired", "auc", "calibrate", "detectable", "expected_calibration_error",
     "gap_closed", "interval", "linear_cka", "log_loss", "matched_cosine", "mean_average_precision", "ndcg",
-    "neighbour_overlap", "paired", "per_query", "probabilities", "quality", "rank_targets", "retrieval_at",
-    "scorable_users", "shuffled", "uauc", "user_auc", "user_map", "user_ndcg", "value",
+    "neighbour_overlap", "neighbours", "paired", "per_query", "probabilities", "quality", "rank_targets",
+    "retrieval_at", "scorable_users", "shuffled", "uauc", "user_auc", "user_map", "user_ndcg", "value",
 ]  # fmt: skip

@@ -45,11 +45,25 @@ def neighbour_overlap(a: ArrayLike, b: ArrayLike, k: int = 10) -> float:
 
     Unrelated spaces reach k / (n − 1).
     """
-    a, b = _units(*_matched(a, b))
-    if not 0 < k < len(a):
-        raise ValueError(f"k is {k}, expected 1 to {len(a) - 1}, the number of other rows")
-    near_a, near_b = _neighbours(a, k), _neighbours(b, k)  # [n, k]
+    near_a, near_b = (neighbours(space, k) for space in _matched(a, b))  # [n, k]
     return float((near_a[:, :, None] == near_b[:, None, :]).any(2).mean())
+
+
+def neighbours(a: ArrayLike, k: int = 10) -> np.ndarray:
+    """The k rows nearest to each row by cosine, itself left out, in no order; a: [n, d], gives row numbers [n, k].
+
+    Raises:
+        ValueError: a row without direction, or fewer than k other rows.
+    """
+    (units,) = _units(_matched(a, a)[0])
+    if not 0 < k < len(units):
+        raise ValueError(f"k is {k}, expected 1 to {len(units) - 1}, the number of other rows")
+    near = np.empty((len(units), k), dtype=int)
+    for rows in _blocks(len(units)):
+        cosine = units[rows] @ units.T  # [m, n]
+        cosine[np.arange(len(rows)), rows] = -np.inf  # nobody is their own neighbour
+        near[rows] = np.argpartition(-cosine, k - 1, axis=1)[:, :k]
+    return near
 
 
 def shuffled(a: ArrayLike, seed: int = 0) -> np.ndarray:
@@ -74,15 +88,6 @@ def _units(*spaces: np.ndarray) -> list[np.ndarray]:
         if (norm == 0).any():
             raise ValueError(f"row {norm.argmin()} is all zero and has no direction (drop the padding row)")
     return [space / norm for space, norm in zip(spaces, norms, strict=True)]
-
-
-def _neighbours(units: np.ndarray, k: int) -> np.ndarray:
-    near = np.empty((len(units), k), dtype=int)
-    for rows in _blocks(len(units)):
-        cosine = units[rows] @ units.T  # [m, n]
-        cosine[np.arange(len(rows)), rows] = -np.inf  # nobody is their own neighbour
-        near[rows] = np.argpartition(-cosine, k - 1, axis=1)[:, :k]
-    return near
 
 
 def _blocks(n: int) -> Iterator[np.ndarray]:

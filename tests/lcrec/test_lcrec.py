@@ -101,7 +101,7 @@ def test_new_tokens_start_at_the_words_of_their_items(ring, folder):
     lm, words = llm.stored(pipeline.cfg, ring), indices.vocabulary(pipeline.indices.value())
     rows = lcrec.starting_rows(lm, pipeline.catalogue, words)
     first = words[0]
-    shared = [i for i in pipeline.catalogue.items if first in indices.split(pipeline.catalogue.words[i])]
+    shared = [i for i in pipeline.catalogue.items if first in pipeline.catalogue.tokens(i)]
     ids = [lm.tokenizer(ring.titles[i], add_special_tokens=False)["input_ids"] for i in shared]
     expected = torch.stack([lm.word_embeddings[row].mean(0) for row in ids]).mean(0)
     torch.testing.assert_close(rows[0], expected)
