@@ -14,6 +14,9 @@ class LCRecConfig:
 
     tasks: tuple[str, ...] = TASKS
     language: bool = True  # False: no language at all, a decoder trained from nothing on indices alone (TIGER-style)
+    vectors: str = (
+        "last"  # of items: the state at the end of the template's `describe`; "mean": over title, description
+    )
     history: int = 20  # most recent items that a prompt shows
     description: int = 40  # most words of a description that a prompt shows or asks for
     start: str = "words"  # rows of new tokens start at the mean of the words of the items that share the code; "random"
@@ -26,6 +29,7 @@ class LCRecConfig:
         unknown = [task for task in self.tasks if task not in TASKS]
         require(not unknown, f"lcrec.tasks: {unknown} unknown; known tasks: {', '.join(TASKS)}")
         require("sequence" in self.tasks, "lcrec.tasks must hold 'sequence': without it no next item is ever asked for")
+        require(self.vectors in ("last", "mean"), f"lcrec.vectors is 'last' or 'mean', got {self.vectors!r}")
         require(self.start in ("words", "random"), f"lcrec.start is 'words' or 'random', got {self.start!r}")
         require(self.beams > 0, f"lcrec.beams must be positive, got {self.beams}")
         require(self.history > 0, f"lcrec.history must be positive, got {self.history}")

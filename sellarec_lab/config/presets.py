@@ -117,7 +117,7 @@ _PAPER = Preset(
         loop=_loop(IndexConfig().loop, epochs=10_000, patience=10_000),
     ),
     lcrec=LCRecConfig(
-        lora=LoraConfig(r=8, alpha=32, dropout=0.05),
+        vectors="mean", lora=LoraConfig(r=8, alpha=32, dropout=0.05),
         loop=LoopConfig(learning_rate=5e-5, batch_size=128, micro_batch=8, epochs=4, warmup=0.01, evaluations=1),
     ),
 )  # fmt: skip

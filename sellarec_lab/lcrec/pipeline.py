@@ -11,6 +11,7 @@ from sellarec_lab.data import Interactions, Profiles
 from sellarec_lab.lcrec.catalogue import Catalogue
 from sellarec_lab.lcrec.model import LCRec
 from sellarec_lab.lcrec.tasks import BARE, Mixture, Speaker
+from sellarec_lab.prompts import Writer
 from sellarec_lab.runtime import Stage
 
 _VALID = 2000  # so many valid rows judge a state
@@ -40,18 +41,25 @@ class Pipeline:
     @functools.cached_property
     def vectors(self) -> Stage:
         """What the untuned model says of every item, [n_items + 1, width]; or the vectors that were brought."""
-        own = {} if self.own is None else {"own": runtime.tensor_digest(self.own)}
+        inputs = {"vectors": self.cfg.lcrec.vectors, "template": self.cfg.prompt.template, **llm.inputs(self.cfg)}
+        if self.own is not None:
+            inputs = {"own": runtime.tensor_digest(self.own)}
         below = llm.pretraining(self.cfg, self.data) if self.own is None else ()
         code = ("sellarec_lab.semantics", "sellarec_lab.llm.stored")
-        return self._stage("item-vectors", llm.inputs(self.cfg) | own, self._read_texts, _vectors, *below, code=code)
+        return self._stage("item-vectors", inputs, self._read_texts, _vectors, *below, code=code)
 
     def _read_texts(self, stage: Stage) -> dict:
-        made = self.own
-        if made is None:
-            said = Catalogue.of(self.data, [], longest=512)
-            made = semantics.of_texts(llm.stored(self.cfg, self.data), said.titles[1:], said.descriptions[1:])
+        made = self._said() if self.own is None else self.own
         runtime.save_tensors(stage.path("vectors.safetensors"), {"vectors": made.float()})
         return semantics.spread(made.float())
+
+    def _said(self) -> torch.Tensor:
+        """What the untuned language model makes of every item's words."""
+        lm = llm.stored(self.cfg, self.data)
+        if self.cfg.lcrec.vectors == "last":
+            return semantics.distil(lm, Writer.of(self.cfg.prompt, self.data.titles))
+        words = Catalogue.of(self.data, [], longest=512)
+        return semantics.of_texts(lm, words.titles[1:], words.descriptions[1:])
 
     @functools.cached_property
     def indices(self) -> Stage:
