@@ -74,13 +74,16 @@ class LCRec(NextItemRanker):
         return best(self.profiles, np.arange(len(scores)), scores, k)
 
     def beams(self, history: Sequence[int], beams: int | None = None) -> Iterator[pd.DataFrame]:
-        """The search after a history, level by level: ``beam, parent, token, score``."""
+        """The search after a history, level by level: ``beam, parent, token, score`` (log-probability so far) and
+        ``item_id``, the first item of a leaf, 0 above the leaves."""
         batch = self.encoder.collate([self.encoder.encode(self.prompt(history))]).to(self.lm.device)
         steps = llm.grow(self.lm, batch, self.tree, beams or self.settings.beams)
         for level, step in enumerate(steps):
             tokens = self.lm.tokenizer.convert_ids_to_tokens(self.tree.token[level][step.nodes[0]].tolist())
             told = {"parent": step.parents[0].tolist(), "token": tokens, "score": step.scores[0].tolist()}
-            yield pd.DataFrame(told).rename_axis("beam").reset_index()
+            last = level == self.tree.depth - 1
+            items = self.tree.item[self.tree.held[step.nodes[0]]].tolist() if last else 0
+            yield pd.DataFrame(told | {"item_id": items}).rename_axis("beam").reset_index()
 
     def save_pretrained(self, folder: str | Path) -> None:
         """Write ``adapter/`` (plain PEFT; ``model/`` without language), ``lcrec_config.json``, ``catalogue.json``."""

@@ -69,7 +69,8 @@ def test_beams_find_what_exact_scores_find(model):
     assert np.array_equal(order[:3], np.argsort(-beams)[:3])
     np.testing.assert_allclose(beams[order[:3]], exact[order[:3]], atol=1e-3)
     steps = list(model.beams([1, 2, 3], 3))
-    assert len(steps) == model.tree.depth and list(steps[0].columns) == ["beam", "parent", "token", "score"]
+    assert len(steps) == model.tree.depth and list(steps[0].columns) == ["beam", "parent", "token", "score", "item_id"]
+    assert steps[-1]["item_id"].tolist() == (1 + order[:3]).tolist()
 
 
 def test_a_saved_model_gives_the_same_lists_in_another_process_and_its_adapter_loads_with_plain_peft(
