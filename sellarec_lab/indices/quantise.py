@@ -59,9 +59,11 @@ def residual_kmeans(points: torch.Tensor, levels: int, codes: int, seed: int = 0
         seed: of the starts (k-means++).
     """
     residual, codebooks = points.detach(), []
+    rounding = 4 * torch.finfo(points.dtype).eps * points.abs().max()
     for level in range(levels):
         codebooks.append(_kmeans(residual, codes, seed, f"k-means of level {level}"))
         residual = residual - codebooks[-1][nearest(squared_distances(residual, codebooks[-1]))]
+        residual = residual.where(residual.abs() > rounding, 0.0)  # no code is spent on rounding errors
     return torch.stack(codebooks)
 
 

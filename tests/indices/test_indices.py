@@ -9,14 +9,14 @@ from planted import RQVAE, hierarchy, same_partition
 from sellarec_lab import config, indices, runtime
 from sellarec_lab.config import IndexConfig
 
-CONFIG = IndexConfig(levels=3, codes=8)
+CONFIG = IndexConfig(levels=3, codes=16)
 
 
 def test_the_contract():
     vectors, _, _ = hierarchy()
-    codes = indices.build(vectors, config.preset("tiny", indices__codes=8))
+    codes = indices.build(vectors, config.preset("tiny", indices__codes=16))
     assert codes.shape == (129, 3) and codes.dtype == torch.int64
-    assert codes[0].tolist() == [-1, -1, -1] and codes[1:].min() == 0 and codes[1:].max() < 8
+    assert codes[0].tolist() == [-1, -1, -1] and codes[1:].min() == 0 and codes[1:].max() < 16
     assert len(codes[1:].unique(dim=0)) == 128  # repair="exact"
     assert indices.report(codes)["value"].isna().sum() == 0
 
@@ -24,10 +24,10 @@ def test_the_contract():
 def test_collisions_are_counted():
     vectors, _, part = hierarchy(noise=0.0)  # 16 distinct vectors, 8 items each
     fitted = indices.fit(vectors, dataclasses.replace(CONFIG, repair="none"))
-    assert fitted.shared == 128 and same_partition(fitted.codes[1:] @ torch.tensor([64, 8, 1]), part[1:])
+    assert fitted.shared == 128 and same_partition(fitted.codes[1:] @ torch.tensor([256, 16, 1]), part[1:])
     assert indices.fit(vectors, dataclasses.replace(CONFIG, repair="sinkhorn")).shared == 128
     repaired = indices.fit(vectors, CONFIG)
-    assert repaired.shared == 0 and same_partition(repaired.codes[1:, :2] @ torch.tensor([8, 1]), part[1:])
+    assert repaired.shared == 0 and same_partition(repaired.codes[1:, :2] @ torch.tensor([16, 1]), part[1:])
 
 
 def test_errors_are_shares_of_the_variance():
