@@ -18,8 +18,8 @@ lab: $(STAMP) ## open the notebooks in JupyterLab
 world: $(STAMP) ## rebuild the embedded world in data/tiny from its seed
 	.venv/bin/python -m sellarec_lab world
 
-test: lint ## lint, then unit tests and all notebooks in fast mode
-	.venv/bin/pytest --nbmake --nbmake-timeout=600 --ignore=tests/colab tests notebooks
+test: lint ## lint, then unit tests and all notebooks in fast mode, two files at a time
+	OMP_NUM_THREADS=1 .venv/bin/pytest -n 2 --dist loadfile --nbmake --nbmake-timeout=600 --ignore=tests/colab tests notebooks
 
 browser: chromium ## two notebooks in JupyterLab with Chromium; screenshots in artifacts/browser (PRESET=tiny: finer ones)
 	.venv/bin/pytest tests/browser --preset $(PRESET)

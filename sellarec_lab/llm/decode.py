@@ -112,15 +112,16 @@ def grow(lm: LanguageModel, batch: Batch, tree: Tree, beams: int, barred: torch.
 
 @torch.no_grad()
 def tree_scores(
-    lm: LanguageModel, encoder: Encoder, prompts: Sequence[Prompt], tree: Tree, rows: int = 8
+    lm: LanguageModel, encoder: Encoder, prompts: Sequence[Prompt], tree: Tree, rows: int | None = None
 ) -> torch.Tensor:
     """Log-probability of every leaf after every prompt, float32 [B, leaves].
 
     All inner nodes of the tree run at once behind the prompt: each attends to the prompt and to its own ancestors, at
-    the position that its depth gives it.
+    the position that its depth gives it. ``rows``: prompts at a time; by default as many as the mask has room for.
     """
     out = torch.empty(len(prompts), len(tree.token[-1]))
     inner = _Inner.of(tree, lm.device)
+    rows = rows or max(1, min(16, _CELLS // (1 + len(inner.token)) ** 2))
     for chosen, batch in _batches(lm, encoder, prompts, rows, "scoring the catalogue"):
         first, cache = _read(lm, batch)
         hidden = first[:, None]  # [B, 1, width]: the root's
