@@ -49,7 +49,7 @@ def ring() -> data.Interactions:
 
 def next_preset(backbone: Path | str, artifacts: Path | str, **changes: object) -> config.Preset:
     """LC-Rec small in all that takes time."""
-    loop = config.LoopConfig(learning_rate=1e-2, batch_size=32, epochs=25, evaluations=1, patience=25)
+    loop = config.LoopConfig(learning_rate=1e-2, batch_size=32, epochs=60, evaluations=1, patience=60)
     small = {
         "indices": config.IndexConfig(levels=2, codes=6), "lcrec__loop": loop, "lcrec__lora__r": 8,
         "lcrec__history": 6, "lcrec__beams": 6, "lcrec__decoder": config.MiniLMConfig(hidden_size=32, layers=2),

@@ -66,6 +66,7 @@ _TINY = Preset(
     sasrec=SASRecConfig(dropout=0.2),
     din=DINConfig(loop=_loop(CF_LOOP, weight_decay=0.1)),
     codes=CodesConfig(loop=_loop(CF_LOOP, weight_decay=3.0)),
+    indices=IndexConfig(codes=16),
 )
 _ML1M_CPU = Preset(
     name="ml-1m-cpu",

@@ -102,7 +102,7 @@ class Pipeline:
         history = llm.finetune(
             lm, Mixture(speaker, self.sequences, settings.tasks, cfg.seed), [llm.TextLoss()], settings.loop,
             label="LC-Rec" if settings.language else "indices without language", seed=cfg.seed, encoder=encoder,
-            validate=lambda: {"loss": llm.target_loss(lm, encoder, asked, wanted)},
+            validate=lambda: {"loss": llm.target_loss(lm, encoder, asked, wanted, ended=False)},
             monitor=training.Monitor("loss", "lower"), checkpoint=stage.path("checkpoint.safetensors"),
         )  # fmt: skip
         if settings.language:

@@ -1,7 +1,7 @@
 """What a language model is trained for: losses as values, and the module that adds them up."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import torch
@@ -75,13 +75,15 @@ class TextLoss:
 
 @torch.no_grad()
 def target_loss(
-    lm: LanguageModel, encoder: Encoder, prompts: Sequence[Prompt], targets: Sequence[Target], batch_size: int = 128
-) -> float:
-    """Mean cross-entropy, in nats a token, of texts that follow prompts, their end tokens included."""
+    lm: LanguageModel, encoder: Encoder, prompts: Sequence[Prompt], targets: Sequence[Target], batch_size: int = 128,
+    ended: bool = True,
+) -> float:  # fmt: skip
+    """Mean cross-entropy, in nats a token, of texts that follow prompts; with their end tokens, if they are ``ended``."""
     lm.model.eval()
     encoded, told, total, many = EncodedRows(encoder, prompts, targets), TextLoss(), 0.0, 0
     for rows in by_length(encoded.lengths(), batch_size):
         batch = encoder.collate(encoded[rows]).to(lm.device)
+        batch = replace(batch, end=batch.end - int(not ended))
         tokens = int((batch.end - batch.last).sum())
         total += float(told(lm, lm.hidden(lm.embed(batch.ids), batch.mask), batch)) * tokens
         many += tokens

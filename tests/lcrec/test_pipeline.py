@@ -21,7 +21,9 @@ _SCRIPT = """
 import sys
 import benches
 from sellarec_lab import lcrec
-cfg, bench = benches.next_preset(sys.argv[1], sys.argv[2]), benches.ring()
+from sellarec_lab.config import LoopConfig
+loop = LoopConfig(batch_size=16, epochs=6, evaluations=1, checkpoint_seconds=0)
+cfg, bench = benches.next_preset(sys.argv[1], sys.argv[2], lcrec__loop=loop), benches.ring()
 print(lcrec.train(cfg, bench).score_catalogue([[1, 2, 3]])[0].round(4).tolist())
 """
 
