@@ -78,7 +78,7 @@ def target_loss(
     lm: LanguageModel, encoder: Encoder, prompts: Sequence[Prompt], targets: Sequence[Target], batch_size: int = 128,
     ended: bool = True,
 ) -> float:  # fmt: skip
-    """Mean cross-entropy, in nats a token, of texts that follow prompts; with their end tokens, if they are ``ended``."""
+    """Mean cross-entropy, in nats a token, of texts that follow prompts; ``ended``: with their end tokens."""
     lm.model.eval()
     encoded, told, total, many = EncodedRows(encoder, prompts, targets), TextLoss(), 0.0, 0
     for rows in by_length(encoded.lengths(), batch_size):
