@@ -67,6 +67,7 @@ _TINY = Preset(
     din=DINConfig(loop=_loop(CF_LOOP, weight_decay=0.1)),
     codes=CodesConfig(loop=_loop(CF_LOOP, weight_decay=3.0)),
     indices=IndexConfig(codes=16),
+    lcrec=LCRecConfig(lora=_SMALL_LORA, loop=_loop(LCRecConfig().loop, epochs=4)),
 )
 _ML1M_CPU = Preset(
     name="ml-1m-cpu",
