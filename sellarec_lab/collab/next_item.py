@@ -15,7 +15,7 @@ from scipy import sparse
 from torch import nn
 
 from sellarec_lab import config, metrics, runtime, training
-from sellarec_lab.collab.sequential import _Block, padded_histories
+from sellarec_lab.collab.sequential import Block, padded_histories, trimmed
 from sellarec_lab.config import NextItemConfig, Preset
 from sellarec_lab.data import Interactions, NextItemRanker, Profiles, next_items
 from sellarec_lab.runtime import Stage
@@ -71,7 +71,7 @@ class NextItemSASRec(nn.Module, NextItemRanker):
         self.positions = nn.Parameter(0.02 * torch.randn(settings.history, settings.dim))
         nn.init.normal_(self.items.weight, std=0.02)
         heads, rate = settings.heads, settings.dropout
-        self.blocks = nn.ModuleList(_Block(settings.dim, heads, rate) for _ in range(settings.layers))
+        self.blocks = nn.ModuleList(Block(settings.dim, heads, rate) for _ in range(settings.layers))
         self.dropout, self.norm = nn.Dropout(rate), nn.LayerNorm(settings.dim)
 
     def states(self, histories: torch.Tensor) -> torch.Tensor:
@@ -140,16 +140,12 @@ def _windows(data: Interactions, settings: NextItemConfig, seed: int) -> Callabl
     """epoch -> batches of each user's last ``history`` + 1 train items, padded on the left [B, L + 1]."""
     sequences = data.train.groupby("user_id")["item_id"].agg(tuple)
     table = padded_histories(sequences[sequences.map(len) > 1], settings.history + 1)
-    size = settings.loop.batch_size
+    size, on = settings.loop.batch_size, runtime.device().value
 
     def batches(epoch: int) -> Batches:
         order = np.random.default_rng([seed, epoch]).permutation(len(table))
-        return Batches([order[i : i + size] for i in range(0, len(order), size)], lambda rows: _trim(table[rows]))
+        return Batches(
+            [order[i : i + size] for i in range(0, len(order), size)], lambda rows: trimmed(table[rows]).to(on)
+        )
 
     return batches
-
-
-def _trim(windows: torch.Tensor) -> torch.Tensor:
-    """Without the columns on the left that hold padding alone, on the training device."""
-    longest = int((windows > 0).sum(1).max())
-    return windows[:, windows.shape[1] - longest :].to(runtime.device().value)

@@ -42,7 +42,7 @@ class _Sequential(Pointwise):
         return self.items(items) * self.seen_items[items].unsqueeze(-1)
 
 
-def _trimmed(histories: torch.Tensor) -> torch.Tensor:
+def trimmed(histories: torch.Tensor) -> torch.Tensor:
     """Without the columns on the left that hold padding alone."""
     longest = int((histories > 0).sum(1).max()) if len(histories) else 0
     return histories[:, histories.shape[1] - longest :]
@@ -51,11 +51,11 @@ def _trimmed(histories: torch.Tensor) -> torch.Tensor:
 def _by_length(read: Callable[..., torch.Tensor], histories: torch.Tensor, *columns: torch.Tensor) -> torch.Tensor:
     """``read(histories, *columns)`` [B, ..], computed in groups of like length: a short history costs little."""
     order = (histories > 0).sum(1).argsort(stable=True)
-    parts = [read(_trimmed(histories[group]), *(c[group] for c in columns)) for group in order.split(256)]
+    parts = [read(trimmed(histories[group]), *(c[group] for c in columns)) for group in order.split(256)]
     return torch.cat(parts)[order.argsort()]
 
 
-class _Block(nn.Module):
+class Block(nn.Module):
     """Pre-norm self-attention and a position-wise network of two layers, both residual."""
 
     def __init__(self, dim: int, heads: int, dropout: float):
@@ -96,7 +96,7 @@ class SASRec(_Sequential):
         self.positions = nn.Parameter(0.1 * torch.randn(history, dim))  # the last row: the newest item
         self.start = nn.Parameter(0.1 * torch.randn(dim))
         self.dropout = dropout
-        self.blocks = nn.ModuleList(_Block(dim, heads, dropout) for _ in range(layers))
+        self.blocks = nn.ModuleList(Block(dim, heads, dropout) for _ in range(layers))
         self.norm = nn.LayerNorm(dim)
 
     def states(self, histories: torch.Tensor) -> torch.Tensor:
