@@ -76,19 +76,19 @@ def beam_tree(steps: Sequence[pd.DataFrame], names: Sequence[str] | None = None,
     places = _places(steps)
     figure = go.Figure()
     for level, step in enumerate(steps):
-        before = places[level - 1] if level else np.zeros(1)
+        before = places[level - 1] if level else np.full(1, 0.5)
         x, y = _lines(level, before[step["parent"]], places[level])
         figure.add_trace(go.Scatter(x=x, y=y, mode="lines", line={"color": "#CCCCCC", "width": 1}, hoverinfo="skip"))
     for level, step in enumerate(steps):
         lives = step["beam"].isin(steps[level + 1]["parent"]) if level + 1 < len(steps) else step["beam"] >= 0
-        told = [f"{plain(t)} {p:.1%}" for t, p in zip(step["token"], np.exp(step["score"]))]
+        told = [f"{plain(t)} {p:.2%}" for t, p in zip(step["token"], np.exp(step["score"]))]
         if level + 1 == len(steps) and names is not None:
             told = [f"{text}  <b>{plain(name)}</b>" for text, name in zip(told, names)]
         marker = {"color": np.where(lives, BLUE, GREY), "size": 5 + 20 * np.sqrt(np.exp(step["score"]))}
         figure.add_trace(
             go.Scatter(
                 x=np.full(len(step), level + 1), y=places[level], mode="markers+text", marker=marker, text=told,
-                textposition="middle right", hovertemplate="%{text}<extra></extra>",
+                textposition="top right", hovertemplate="%{text}<extra></extra>",
             )
         )  # fmt: skip
     figure.update_xaxes(range=[-0.1, len(steps) + 1.4], tickvals=list(range(1, len(steps) + 1)), title_text="level")
@@ -99,7 +99,7 @@ def beam_tree(steps: Sequence[pd.DataFrame], names: Sequence[str] | None = None,
 
 def _places(steps: Sequence[pd.DataFrame]) -> list[np.ndarray]:
     """Heights of the beams of every level in [0, 1]: sorted by where they came from, so that no lines cross."""
-    places, before = [], np.zeros(1)
+    places, before = [], np.full(1, 0.5)
     for step in steps:
         order = np.lexsort((step["beam"], before[step["parent"]]))
         height = np.empty(len(step))

@@ -36,7 +36,7 @@ def test_beams_tell_their_probabilities_and_what_died():
     last = pd.DataFrame({"beam": [0, 1], "parent": [0, 0], "token": ["<b_1>", "<b_2>"], "score": np.log([0.4, 0.1])})
     figure = views.beam_tree([first, last], ["X", "Y <i>"])
     points = [trace for trace in figure.data if trace.mode == "markers+text"]
-    assert points[0].text[0] == "&lt;a_1&gt; 60.0%" and "<b>Y &lt;i&gt;</b>" in points[1].text[1]
+    assert points[0].text[0] == "&lt;a_1&gt; 60.00%" and "<b>Y &lt;i&gt;</b>" in points[1].text[1]
     assert points[0].marker.color[0] != points[0].marker.color[1]
     with pytest.raises(ValueError, match="steps is empty"):
         views.beam_tree([])
