@@ -92,7 +92,7 @@ def beam_tree(steps: Sequence[pd.DataFrame], names: Sequence[str] | None = None,
             )
         )  # fmt: skip
     figure.update_xaxes(range=[-0.1, len(steps) + 1.4], tickvals=list(range(1, len(steps) + 1)), title_text="level")
-    figure.update_yaxes(showticklabels=False, ticks="", showgrid=False, range=[1.05, -0.05])
+    figure.update_yaxes(showticklabels=False, ticks="", showgrid=False, range=[1.05, -0.15])
     height = 160 + 26 * max(len(step) for step in steps)
     return dress(figure, title, "probability of the index so far; grey: nothing grew from it", height, showlegend=False)
 
