@@ -82,17 +82,21 @@ def beam_search(
 
 @torch.no_grad()
 def grow(lm: LanguageModel, batch: Batch, tree: Tree, beams: int, barred: torch.Tensor | None = None) -> Iterator[Step]:
-    """The beams level by level, so that one can watch them; the arguments are those of `beam_search`, for a batch."""
+    """The beams level by level, so that one can watch them; the arguments are those of `beam_search`, for a batch.
+
+    The beams of a prompt are branches of one sequence: they share the keys and values of the prompt, and each attends
+    to it and to what it wrote itself.
+    """
     hidden, cache = _read(lm, batch)
-    count = len(batch.ids)
+    count, hidden = len(batch.ids), hidden[:, None]  # [B, 1, width]
     step = Step(
         *(torch.zeros(count, 1, dtype=kind, device=lm.device) for kind in (torch.long, torch.float, torch.long))
     )
-    mask, place = batch.mask, batch.last + 1  # place: position of the next token [B]
+    sees = batch.mask[:, None].bool()  # whom each beam sees: its prompt, and what it wrote itself [B, k, all]
     for level in range(tree.depth):
         tokens, nodes, legal = (part.unflatten(0, (count, -1)) for part in tree.children(level, step.nodes.flatten()))
-        logits = _log_probabilities(lm, hidden, tokens.flatten(0, 1)).unflatten(0, (count, -1))  # [B, k, W]
-        scores = (step.scores[..., None] + logits).masked_fill(~legal, -torch.inf)
+        logits = _log_probabilities(lm, hidden.flatten(0, 1), tokens.flatten(0, 1)).unflatten(0, (count, -1))
+        scores = (step.scores[..., None] + logits).masked_fill(~legal, -torch.inf)  # [B, k, W]
         if barred is not None and level == tree.depth - 1:
             scores = scores.masked_fill(barred.gather(1, nodes.flatten(1)).view_as(scores), -torch.inf)
         best = scores.flatten(1).topk(min(beams, scores[0].numel(), len(tree.token[level])))
@@ -100,14 +104,11 @@ def grow(lm: LanguageModel, batch: Batch, tree: Tree, beams: int, barred: torch.
         step = Step(nodes.flatten(1).gather(1, best.indices), best.values, parents)
         yield step
         if level < tree.depth - 1:
-            rows = (torch.arange(count, device=lm.device)[:, None] * logits.shape[1] + parents).flatten()
-            cache.batch_select_indices(rows)
-            ids = tokens.flatten(1).gather(1, best.indices).flatten()[:, None]  # [B k, 1]
-            mask = torch.cat([mask[rows], mask.new_ones(len(rows), 1)], dim=1)
-            place = place[rows] + (level > 0)
-            hidden = lm.hidden(lm.embed(ids), mask, position_ids=place[:, None], past_key_values=cache, use_cache=True)[
-                :, -1
-            ]  # [B k, width]
+            ids, k = tokens.flatten(1).gather(1, best.indices), parents.shape[1]  # [B, k]
+            inherited = sees.gather(1, parents[..., None].expand(-1, -1, sees.shape[2]))
+            sees = torch.cat([inherited, torch.eye(k, dtype=torch.bool, device=lm.device).expand(count, k, k)], dim=2)
+            place = (batch.last + 1 + level)[:, None].expand(count, k)
+            hidden = lm.hidden(lm.embed(ids), _additive(lm, sees), position_ids=place, past_key_values=cache)
 
 
 @torch.no_grad()
