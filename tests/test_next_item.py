@@ -83,7 +83,8 @@ def test_models_of_next_items_stand_in_the_one_table(lm_folder, ring, tmp_path):
     loop = LoopConfig(batch_size=20, epochs=2, evaluations=1)
     cfg = benches.next_preset(lm_folder, tmp_path, lcrec__loop=loop, next_item__loop=loop)
     assert "lcrec" in compare.models_for(ring, "all") and "sella" not in compare.models_for(ring, "all")
-    models = ["next-popularity", "item-knn", "sasrec-next", "tiger", "lcrec-seq", "lcrec-sinkhorn", "lcrec"]
+    asked = [f"lcrec-template-{number}" for number in range(2, 6)]
+    models = ["next-popularity", "item-knn", "sasrec-next", "tiger", "lcrec-seq", "lcrec-sinkhorn", "lcrec", *asked]
     scored = compare.run(cfg, ring, models)
     assert scored.failures == {}
     results, tests = compare.table(cfg, ring, scored, samples=20), compare.paired_tests(scored, "lcrec", samples=20)
@@ -91,7 +92,11 @@ def test_models_of_next_items_stand_in_the_one_table(lm_folder, ring, tmp_path):
     assert set(tests["metric"]) == set(compare.NEXT_METRICS) and len(tests) == 2 * (len(models) - 1)
     cells = compare.cells(cfg, ring, scored)
     text = compare.section(results, tests, cells, "lcrec", "facts")
-    assert "LC-Rec, all tasks minus each" in text and "HR@10" in text and "nan" not in text
+    told = results[(results["split"] == "test") & (results["metric"] == "hr@10")].set_index("model")["value"]
+    assert f"mean ± standard deviation): HR@10 {told[['lcrec', *asked]].mean():.4f}" in text
+    generous = results[results["split"] == compare.tables.UNCORRECTED].set_index(["model", "metric"])["value"]
+    assert generous["next-popularity", "hr@10"] >= told["next-popularity"] and ("lcrec", "hr@10") not in generous
+    assert "HR@10, ties count as hits" in text and "LC-Rec, all tasks minus each" in text and "HR@10" in text and "nan" not in text
     assert len(compare.summary(results)._repr_html_()) > 100
 
 

@@ -32,6 +32,22 @@ def _lcrec(title: str, group: str, source: str, **changes: object) -> Method:
     return _method(title, group, source, stage)
 
 
+def _by_template(number: int) -> Method:
+    """LC-Rec as it was trained, asked by another of its sequence templates."""
+
+    def below(cfg: Preset, data: Interactions) -> tuple[Stage, ...]:
+        return (lcrec.Pipeline(cfg, data).model,)
+
+    def read(cfg: Preset, data: Interactions) -> lcrec.LCRec:
+        return below(cfg, data)[0].value().asking(number)
+
+    stage = put_together(f"lcrec-template-{number + 1}", read, below, ("sellarec_lab.lcrec.model",))
+    return _method(f"LC-Rec, asked by template {number + 1}", "ablation", "nothing is trained for it", stage)
+
+
+BY_TEMPLATE = {
+    f"lcrec-template-{number + 1}": _by_template(number) for number in range(1, len(lcrec.TEMPLATES["sequence"]))
+}
 NEXT_ITEM: dict[str, Method] = {
     "next-popularity": _counts("Popularity, next item", "number of the item's rows in train", collab.PopularNext),
     "item-knn": _counts(
@@ -60,4 +76,5 @@ NEXT_ITEM: dict[str, Method] = {
         "LC-Rec, indices repaired by balance", "ablation", _PAPER + "; collisions that are left share their credit",
         indices__repair="sinkhorn",
     ),
+    **BY_TEMPLATE,
 }  # fmt: skip

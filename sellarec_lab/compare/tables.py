@@ -25,6 +25,7 @@ RANKING = next_item().metrics
 NEXT_METRICS = ("hr@10", "ndcg@10")  # what models of next items are compared by
 Runs = Sequence[pd.DataFrame]  # a model's scored test frames, one a seed
 Models = Mapping[str, Runs]
+UNCORRECTED = "ties count as hits"
 _BINS = 10  # of equal width, for the expected calibration error
 
 
@@ -78,12 +79,22 @@ def _presets(cfg: Preset, name: str, scored: Models) -> list[Preset]:
 
 def _ranked(frames: Runs, data: Interactions, samples: int) -> list[tuple]:
     if "query" in frames[0]:
-        return [("test", metric, *metrics.interval(frames, metric, samples)) for metric in LAST_ITEM.metrics]
+        found = [("test", metric, *metrics.interval(frames, metric, samples)) for metric in LAST_ITEM.metrics]
+        return found + _uncorrected(frames, samples)
     return [
         (part, metric, *metrics.interval([f[mask] for f in frames], metric, samples))
         for part, mask in parts(frames[0], data).items()
         for metric in (METRICS if part != "test" else METRICS + WITHIN)
     ]
+
+
+def _uncorrected(frames: Runs, samples: int) -> list[tuple]:
+    """What the comparison metrics would be if an index that several items share were a hit for each of them; nothing
+    where every item has a score of its own."""
+    generous = [frame.assign(rank=frame["best"], ties="best") for frame in frames]
+    if all((frame["best"] == frame["rank"]).all() for frame in frames):
+        return []
+    return [(UNCORRECTED, metric, *metrics.interval(generous, metric, samples)) for metric in NEXT_METRICS]
 
 
 def _calibrated(seeds: list[Preset], data: Interactions, name: str, frames: Runs, samples: int) -> list[tuple]:
@@ -212,6 +223,8 @@ def _text(value: float, low: float, high: float) -> str:
 
 
 def _column(split: str, metric: str) -> str:
+    if split == UNCORRECTED:
+        return f"{metric.upper()}, {split}"
     part = {"test": "all", "test-warm": "warm", "test-cold": "cold"}.get(split, split)
     ranked = split.startswith("catalogue") or metric in LAST_ITEM.metrics
     return metric.upper() if ranked else f"{part} {metric.upper().replace('_', ' ')}"

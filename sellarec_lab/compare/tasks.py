@@ -62,7 +62,9 @@ RATING = Task(
 )  # fmt: skip
 
 
-LAST_ITEM = Task("next-item", "rank", next_items, _RANKS, ("hr@1", "hr@5", "hr@10", "hr@50", "ndcg@5", "ndcg@10"))
+LAST_ITEM = Task(
+    "next-item", "rank", next_items, (*_RANKS, "best"), ("hr@1", "hr@5", "hr@10", "hr@50", "ndcg@5", "ndcg@10"),
+)  # fmt: skip
 
 
 def next_item(users: int = 100) -> Task:

@@ -7,7 +7,8 @@ import pandas as pd
 
 from sellarec_lab import runtime
 from sellarec_lab.compare.methods import METHODS, TITLES
-from sellarec_lab.compare.tables import RANKING, summary
+from sellarec_lab.compare.next_item import BY_TEMPLATE
+from sellarec_lab.compare.tables import NEXT_METRICS, RANKING, summary
 
 _COST = "a seed: all that the scores rest on, with the pre-training of a backbone that is made here"
 _RANKING = (
@@ -15,7 +16,8 @@ _RANKING = (
 )
 _NEXT = (
     "Leave-one-out: each user's last item among the whole catalogue, nothing excluded, all users; items that a model "
-    "can't tell apart share the mean of their ranks."
+    "can't tell apart share the mean of their ranks. What is marked *ties count as hits* gives each of them the best of "
+    "these ranks, as tables that compare indices do: an index that eight items share is then eight hits."
 )
 _TESTS = (
     "p-values after Holm's correction over the models; *detectable* is the true difference that the comparison would "
@@ -25,9 +27,9 @@ _TESTS = (
 
 def section(results: pd.DataFrame, tests: pd.DataFrame, cells: pd.DataFrame, against: str, facts: str) -> str:
     """The section: what was run (``facts``), the table, the paired tests, the stricter warm and cold, what failed."""
-    wide = summary(results, cells)
     if "auc" not in set(results["metric"]):
-        return _next_items(wide, tests, cells, against, facts)
+        return _next_items(results, tests, cells, against, facts)
+    wide = summary(results, cells)
     first = [c for c in wide.columns if c.startswith(("seeds", "all AUC", "oracle", "all UAUC", "warm", "cold"))]
     rest = ["all NDCG", "all MAP", "all LOG LOSS", "all ECE", "seconds", "peak GB"]
     counted = tests[tests["metric"] == "uauc"].groupby("split", sort=False)["users"].first()
@@ -47,10 +49,22 @@ def section(results: pd.DataFrame, tests: pd.DataFrame, cells: pd.DataFrame, aga
     return "\n\n".join([*out, *_failed(cells)]) + "\n"
 
 
-def _next_items(wide: pd.DataFrame, tests: pd.DataFrame, cells: pd.DataFrame, against: str, facts: str) -> str:
-    out = [facts, f"{_NEXT} Cost: {_COST}.", markdown(wide)]
+def _next_items(results: pd.DataFrame, tests: pd.DataFrame, cells: pd.DataFrame, against: str, facts: str) -> str:
+    out = [facts, f"{_NEXT} Cost: {_COST}.", markdown(summary(results, cells)), *_templates(results)]
     out += [f"{TITLES[against]} minus each, on the same users; {_TESTS}", markdown(_tests(tests), index=False)]
     return "\n\n".join([*out, *_failed(cells)]) + "\n"
+
+
+def _templates(results: pd.DataFrame) -> list[str]:
+    """One sentence on how much it matters by which template LC-Rec is asked."""
+    rows = results[results["model"].isin(["lcrec", *BY_TEMPLATE]) & (results["split"] == "test")]
+    if rows["model"].nunique() < 1 + len(BY_TEMPLATE):
+        return []
+    told = [
+        f"{metric.upper()} {v.mean():.4f} ± {v.std():.4f} ({v.min():.4f} to {v.max():.4f})"
+        for metric, v in rows[rows["metric"].isin(NEXT_METRICS)].groupby("metric")["value"]
+    ]
+    return [f"Over its {1 + len(BY_TEMPLATE)} templates LC-Rec has (mean ± standard deviation): {', '.join(told)}."]
 
 
 def _failed(cells: pd.DataFrame) -> list[str]:

@@ -106,7 +106,8 @@ class NextItemRanker(Recommends):
 
     def rank(self, queries: pd.DataFrame) -> pd.DataFrame:
         """`Ranks` of the targets among the whole catalogue without what is ``seen``. Equal scores share the mean of the
-        ranks that they hold together: items that a model can't tell apart share their credit.
+        ranks that they hold together: items that a model can't tell apart share their credit. One column more,
+        ``best``, has the best of those ranks: what a table shows that counts an index as an item.
 
         ``queries``, indexed by user_id: ``history`` and ``seen`` (item ids, oldest first), ``targets`` (item ids).
         """
@@ -114,7 +115,9 @@ class NextItemRanker(Recommends):
         for start in range(0, len(queries), _QUERIES):
             some = queries.iloc[start : start + _QUERIES]
             asked = {"targets": list(some["targets"]), "queries": some.index, "excluded": list(some["seen"])}
-            parts.append(metrics.rank_targets(self.score_catalogue(list(some["history"])), ties="mean", **asked))
+            scores = self.score_catalogue(list(some["history"]))
+            mean, best = (metrics.rank_targets(scores, ties=ties, **asked) for ties in ("mean", "best"))
+            parts.append(mean.assign(best=best["rank"]))
         return pd.concat(parts, ignore_index=True)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import json
 from collections.abc import Iterator, Sequence
@@ -34,6 +35,7 @@ class LCRec(NextItemRanker):
         self.encoder = llm.Encoder(lm.tokenizer, "plain")
         self.speaker = Speaker(catalogue, settings.history, None if settings.language else BARE)
         self.tree = indices.Trie.of(self._token_ids()).to(lm.device)
+        self.template = 0  # of the sequence templates, the one that asks
 
     def _token_ids(self) -> torch.Tensor:
         """Ids of the tokens that spell each item's index [n_items + 1, levels]; -1 for an item without one."""
@@ -41,9 +43,22 @@ class LCRec(NextItemRanker):
         levels = max(map(len, spelled))
         return torch.tensor([self.lm.tokenizer.convert_tokens_to_ids(w) if w else [-1] * levels for w in spelled])
 
-    def prompt(self, history: Sequence[int], template: int = 0) -> Prompt:
-        """The prompt that asks what follows a history, by one of the sequence templates."""
-        return self.speaker.next_item([i for i in history if self.catalogue.words[i]], template)
+    def asking(self, template: int) -> LCRec:
+        """The same model, asked by another of the sequence templates (0 is the first).
+
+        Raises:
+            ValueError: no such template.
+        """
+        known = len(self.speaker.templates["sequence"])
+        if not 0 <= template < known:
+            raise ValueError(f"template {template} is not there; the sequence templates are 0 to {known - 1}")
+        other = copy.copy(self)
+        other.template = template
+        return other
+
+    def prompt(self, history: Sequence[int]) -> Prompt:
+        """The prompt that asks what follows a history."""
+        return self.speaker.next_item([i for i in history if self.catalogue.words[i]], self.template)
 
     def score_prompts(self, prompts: Sequence[Prompt], exact: bool | None = None) -> np.ndarray:
         """Log-probabilities of all items after each prompt, [n, n_items + 1]; -inf for items without an index.
@@ -64,9 +79,9 @@ class LCRec(NextItemRanker):
         out[:, items] = leaves[:, self.tree.leaf_of(torch.from_numpy(items)).cpu().numpy()]
         return out
 
-    def score_catalogue(self, histories: Sequence[Sequence[int]], template: int = 0) -> np.ndarray:
+    def score_catalogue(self, histories: Sequence[Sequence[int]]) -> np.ndarray:
         """Log-probabilities of all items after each history, [Q, n_items + 1]; see `score_prompts`."""
-        return self.score_prompts([self.prompt(history, template) for history in histories])
+        return self.score_prompts([self.prompt(history) for history in histories])
 
     def search(self, words: str, k: int = 10) -> pd.DataFrame:
         """The k items that the model finds for an intention in words: ``item_id, title, score``."""

@@ -59,9 +59,11 @@ def test_recommendations_leave_out_what_was_met_and_search_finds_by_words(model,
 
 
 def test_every_template_asks_and_each_gives_other_scores(model):
-    scores = [model.score_catalogue([[1, 2, 3]], template)[0, 1:] for template in range(5)]
+    scores = [model.asking(template).score_catalogue([[1, 2, 3]])[0, 1:] for template in range(5)]
     assert all(np.isfinite(s).all() for s in scores) and len({s.tobytes() for s in scores}) == 5
     assert all(np.exp(s.astype(float)).sum() <= 1 + 1e-4 for s in scores)
+    with pytest.raises(ValueError, match="template 5 is not there; the sequence templates are 0 to 4"):
+        model.asking(5)
 
 
 def test_beams_find_what_exact_scores_find(model):
