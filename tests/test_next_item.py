@@ -96,7 +96,12 @@ def test_models_of_next_items_stand_in_the_one_table(lm_folder, ring, tmp_path):
     assert f"mean ± standard deviation): HR@10 {told[['lcrec', *asked]].mean():.4f}" in text
     generous = results[results["split"] == compare.tables.UNCORRECTED].set_index(["model", "metric"])["value"]
     assert generous["next-popularity", "hr@10"] >= told["next-popularity"] and ("lcrec", "hr@10") not in generous
-    assert "HR@10, ties count as hits" in text and "LC-Rec, all tasks minus each" in text and "HR@10" in text and "nan" not in text
+    assert (
+        "HR@10, ties count as hits" in text
+        and "LC-Rec, all tasks minus each" in text
+        and "HR@10" in text
+        and "nan" not in text
+    )
     assert len(compare.summary(results)._repr_html_()) > 100
 
 

@@ -16,8 +16,8 @@ _RANKING = (
 )
 _NEXT = (
     "Leave-one-out: each user's last item among the whole catalogue, nothing excluded, all users; items that a model "
-    "can't tell apart share the mean of their ranks. What is marked *ties count as hits* gives each of them the best of "
-    "these ranks, as tables that compare indices do: an index that eight items share is then eight hits."
+    "can't tell apart share the mean of their ranks. *Ties count as hits* gives each of them the best of these ranks, "
+    "as tables that compare indices do: writing an index that eight items share is then eight hits."
 )
 _TESTS = (
     "p-values after Holm's correction over the models; *detectable* is the true difference that the comparison would "

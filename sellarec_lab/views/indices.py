@@ -6,13 +6,13 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
-import plotly.graph_objects as go
 
-from sellarec_lab.views.prompt import Html
-from sellarec_lab.views.style import BLUE, GREY, dress, need_columns, plain
+from sellarec_lab.views.prompt import FRAME, Html, safe, small
+from sellarec_lab.views.style import BLUE, GREY, need_columns
 
 _TOKEN = re.compile(r"<[^<>]+>")
 _SHOWN = 2000  # most titles in one tree: a page, not a data base
+_COLUMN, _LABEL, _ROW, _NAMES = 210, 124, 24, 300  # points of the drawing: a level, its words, a beam, the last names
 
 
 def index_tree(words: Sequence[str], titles: Sequence[str], find: str = "") -> Html:
@@ -58,13 +58,16 @@ def _natural(token: str) -> tuple[str, int]:
     return token[:3], int(number[0]) if number else 0
 
 
-def beam_tree(steps: Sequence[pd.DataFrame], names: Sequence[str] | None = None, title: str = "Beams") -> go.Figure:
-    """The beams of a search, level by level; a line leads from a beam to those that grew from it, the text says the
-    token and the probability of all so far. Beams from which nothing grew are grey.
+def beam_tree(
+    steps: Sequence[pd.DataFrame], names: Sequence[str] | None = None, title: str = "Beams", depth: int | None = None
+) -> Html:
+    """The beams of a search, level by level, as a drawing without script; a line leads from a beam to those that grew
+    from it, the text says the token and the probability of all so far. Beams from which nothing grew are grey.
 
     Args:
         steps: one frame a level with ``beam, parent, token, score`` (natural logarithm of the probability).
         names: what each of the last beams stands for, shown behind it.
+        depth: how many levels there will be: room is left for those that have not grown yet.
 
     Raises:
         ValueError: no level, or a frame that lacks a column.
@@ -73,28 +76,37 @@ def beam_tree(steps: Sequence[pd.DataFrame], names: Sequence[str] | None = None,
         raise ValueError("steps is empty: give one frame a level of the search")
     for level, step in enumerate(steps):
         need_columns(step, ("beam", "parent", "token", "score"), f"steps[{level}]")
-    places = _places(steps)
-    figure = go.Figure()
+    high = _ROW * max(len(step) for step in steps)
+    places = [high * place for place in _places(steps)]
+    lines, points = [], []
     for level, step in enumerate(steps):
-        before = places[level - 1] if level else np.full(1, 0.5)
-        x, y = _lines(level, before[step["parent"]], places[level])
-        figure.add_trace(go.Scatter(x=x, y=y, mode="lines", line={"color": "#CCCCCC", "width": 1}, hoverinfo="skip"))
-    for level, step in enumerate(steps):
+        before = places[level - 1] if level else np.full(1, high / 2)
+        lines += [_line(level, y, end) for y, end in zip(before[step["parent"]], places[level])]
         lives = step["beam"].isin(steps[level + 1]["parent"]) if level + 1 < len(steps) else step["beam"] >= 0
-        told = [f"{plain(t)} {p:.2%}" for t, p in zip(step["token"], np.exp(step["score"]))]
-        if level + 1 == len(steps) and names is not None:
-            told = [f"{text}  <b>{plain(name)}</b>" for text, name in zip(told, names)]
-        marker = {"color": np.where(lives, BLUE, GREY), "size": 5 + 20 * np.sqrt(np.exp(step["score"]))}
-        figure.add_trace(
-            go.Scatter(
-                x=np.full(len(step), level + 1), y=places[level], mode="markers+text", marker=marker, text=told,
-                textposition="top right", hovertemplate="%{text}<extra></extra>",
-            )
-        )  # fmt: skip
-    figure.update_xaxes(range=[-0.1, len(steps) + 1.4], tickvals=list(range(1, len(steps) + 1)), title_text="level")
-    figure.update_yaxes(showticklabels=False, ticks="", showgrid=False, range=[1.05, -0.15])
-    height = 160 + 26 * max(len(step) for step in steps)
-    return dress(figure, title, "probability of the index so far; grey: nothing grew from it", height, showlegend=False)
+        told = names if names is not None and level + 1 == len(steps) else [""] * len(step)
+        points += map(_beam, [level] * len(step), places[level], step["token"], np.exp(step["score"]), lives, told)
+    wide = _COLUMN * (depth or len(steps)) + _NAMES
+    drawn = f"<circle cx='8' cy='{high / 2}' r='5' fill='{GREY}'/>{''.join(lines)}{''.join(points)}"
+    drawing = f"<svg viewBox='0 {-_ROW / 2} {wide} {high + _ROW}' style='width:100%;max-width:{wide}px'>{drawn}</svg>"
+    says = "probability of the index so far; grey: nothing grew from it"
+    return Html(f"{FRAME}<b style='font-size:18px'>{safe(title)}</b>{small(says)}{drawing}</div>")
+
+
+def _line(level: int, start: float, end: float) -> str:
+    left, right = _COLUMN * level + 8 + (level > 0) * _LABEL, _COLUMN * (level + 1) + 8
+    return f"<line x1='{left}' y1='{start:.1f}' x2='{right}' y2='{end:.1f}' stroke='#CCCCCC'/>"
+
+
+def _beam(level: int, y: float, token: str, probability: float, lives: bool, name: str) -> str:
+    """A beam: a point whose area is its probability, and its words."""
+    x, colour = _COLUMN * (level + 1) + 8, BLUE if lives else GREY
+    told = (
+        f"{safe(token)} <tspan fill='#666666'>{probability:.2%}</tspan> <tspan font-weight='bold'>{safe(name)}</tspan>"
+    )
+    words = (
+        f"<text x='{x + 14}' y='{y + 4:.1f}' font-size='13' fill='{'#222222' if lives else '#777777'}'>{told}</text>"
+    )
+    return f"<circle cx='{x}' cy='{y:.1f}' r='{3 + 9 * probability**0.5:.1f}' fill='{colour}'/>{words}"
 
 
 def _places(steps: Sequence[pd.DataFrame]) -> list[np.ndarray]:
@@ -107,10 +119,3 @@ def _places(steps: Sequence[pd.DataFrame]) -> list[np.ndarray]:
         places.append(height)
         before = height
     return places
-
-
-def _lines(level: int, starts: np.ndarray, ends: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Segments from one level to the next as one line with gaps."""
-    gap = np.full(len(ends), np.nan)
-    x = np.stack([np.full(len(ends), level), np.full(len(ends), level + 1), gap], axis=1).ravel()
-    return x, np.stack([starts, ends, gap], axis=1).ravel()

@@ -1,6 +1,7 @@
 """Controls wired to models: pick a user, drop a title, rewrite the question, switch a token off, watch the score.
 
-The heart is a value, `Case`; `Workbench` moves from case to case, by widgets or by code, and back.
+The heart is a value, `Case`; `Workbench` moves from case to case, by widgets or by code, and back. What LC-Rec writes
+has a bench of its own, `Generation`.
 """
 
 from collections.abc import Mapping
@@ -11,22 +12,27 @@ import pandas as pd
 from sellarec_lab import compare, sella
 from sellarec_lab.config import Preset
 from sellarec_lab.data import Interactions
+from sellarec_lab.lcrec import LCRec
 from sellarec_lab.workbench import files
 from sellarec_lab.workbench.bench import Workbench
 from sellarec_lab.workbench.case import Case, Ranked, ranking, template_pieces, template_text
+from sellarec_lab.workbench.generation import Generation
 from sellarec_lab.workbench.lookup import Found, Lookup
 
 __all__ = [
-    "Case", "Found", "Lookup", "Ranked", "Workbench", "open", "open_case", "ranking", "template_pieces",
+    "Case", "Found", "Generation", "Lookup", "Ranked", "Workbench", "open", "open_case", "ranking", "template_pieces",
     "template_text",
 ]  # fmt: skip
 
 
-def open(models, data: Interactions, cfg: Preset | None = None, predictions: pd.DataFrame | None = None) -> Workbench:
+def open(
+    models, data: Interactions, cfg: Preset | None = None, predictions: pd.DataFrame | None = None
+) -> Workbench | Generation:
     """Open the workbench.
 
     Args:
-        models: a `Recommender`, or name -> `Recommender`; the first two are shown beside each other.
+        models: a `Recommender`, or name -> `Recommender`; the first two are shown beside each other. One `LCRec` opens
+            a bench of its own, on what it writes.
         data: the `Interactions` that the models know; true probabilities are shown where it has them.
         cfg: the preset; with it the search "worst" reads scores that `lab.compare` has made before.
         predictions: scored rows (``model.predict(data.test)``) for the search "worst".
@@ -35,6 +41,9 @@ def open(models, data: Interactions, cfg: Preset | None = None, predictions: pd.
         ValueError: no model; or a model that was trained on another catalogue than ``data``.
     """
     named = dict(models) if isinstance(models, Mapping) else {_name(models): models}
+    written = [model for model in named.values() if isinstance(model, LCRec)]
+    if written and len(named) > 1:
+        raise ValueError("an LC-Rec model writes items and can't stand beside another model: open it alone")
     if not named:
         raise ValueError("no model was given: pass a Recommender, or a dict of name and Recommender")
     for name, model in named.items():
@@ -42,6 +51,8 @@ def open(models, data: Interactions, cfg: Preset | None = None, predictions: pd.
             raise ValueError(
                 f"model {name!r} knows other titles than the data {data.name!r}: give the data it was made of"
             )
+    if written:
+        return Generation(written[0], data)
     if predictions is None and cfg is not None:
         predictions = _scored_before(cfg, data, named)
     return Workbench(named, data, predictions)
@@ -61,6 +72,8 @@ def open_case(path: str | Path, models, data: Interactions, cfg: Preset | None =
 
 def _name(model) -> str:
     """What a single model is called: its recipe's name, or its title."""
+    if isinstance(model, LCRec):
+        return "LC-Rec"
     return next((name for name, recipe in sella.RECIPES.items() if recipe == model.recipe), model.recipe.title)
 
 

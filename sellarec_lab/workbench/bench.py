@@ -11,16 +11,16 @@ import pandas as pd
 from sellarec_lab.data import Interactions
 from sellarec_lab.prompts import KINDS
 from sellarec_lab.sella import Explanation
-from sellarec_lab.views import Html
 from sellarec_lab.workbench import files, render
 from sellarec_lab.workbench.case import Case, Ranked, ranking, template_pieces
 from sellarec_lab.workbench.desk import Desk
 from sellarec_lab.workbench.lookup import Found, Lookup
+from sellarec_lab.workbench.panel import Page
 
 _KEPT = 500  # answers in the cache
 
 
-class Workbench:
+class Workbench(Page):
     """One or two models beside each other on one case; made by `open`.
 
     Everything that a control does is a method here, so a notebook can drive the bench by code. A method that can't do
@@ -162,21 +162,12 @@ class Workbench:
         own = self._untouched(self.case.user_id, self.case.item_id).history
         return (*own, *(i for i in self.case.history if i not in own))
 
-    def snapshot(self) -> Html:
-        """The page as it stands now, as a static view."""
-        return Html(self.to_html())
-
     def to_html(self) -> str:
         """The page as a fragment of html."""
         return render.page(self)
 
-    _repr_html_ = to_html
-
-    def _repr_mimebundle_(self, include=None, exclude=None) -> dict:
-        """The widgets where there is a kernel; beside them the static page, for where there is none."""
-        view = {"version_major": 2, "version_minor": 0, "model_id": self._desk.box.model_id}
-        plain = f"Workbench(user {self.case.user_id}, item {self.case.item_id}, {', '.join(self.shown)})"
-        return {"text/plain": plain, "text/html": self.to_html(), "application/vnd.jupyter.widget-view+json": view}
+    def __repr__(self) -> str:
+        return f"Workbench(user {self.case.user_id}, item {self.case.item_id}, {', '.join(self.shown)})"
 
     # ------------------------------------------------------------------------------------------------------- inside
 
