@@ -76,5 +76,13 @@ NEXT_ITEM: dict[str, Method] = {
         "LC-Rec, indices repaired by balance", "ablation", _PAPER + "; collisions that are left share their credit",
         indices__repair="sinkhorn",
     ),
+    "lcrec-prefix": _lcrec(
+        "LC-Rec + prefix loss", "beyond", "the loss of arXiv 2603.02730 (APAO, pointwise) on top", lcrec__prefix=0.1
+    ),
+    "lcrec-collaborative": _lcrec(
+        "LC-Rec, indices of words and SASRec", "beyond",
+        "after arXiv 2405.07314 (LETTER): SASRec's item vectors beside the words', without its loss",
+        lcrec__collaborative=1.0,
+    ),
     **BY_TEMPLATE,
 }  # fmt: skip

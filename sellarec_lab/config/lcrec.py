@@ -21,6 +21,10 @@ class LCRecConfig:
     description: int = 40  # most words of a description that a prompt shows or asks for
     start: str = "words"  # rows of new tokens start at the mean of the words of the items that share the code; "random"
     beams: int = 20
+    prefix: float = 0.0  # weight of the losses that the beginnings of indices have (APAO); 0: the paper's loss alone
+    collaborative: float = (
+        0.0  # weight of SASRec's item vectors beside the words' where indices are made (after LETTER)
+    )
     decoder: MiniLMConfig = MiniLMConfig()  # sizes of the decoder without language
     lora: LoraConfig = LoraConfig(dropout=0.0)
     loop: LoopConfig = LoopConfig(learning_rate=2e-3, batch_size=64, epochs=10, evaluations=1, patience=3)
@@ -31,5 +35,7 @@ class LCRecConfig:
         require("sequence" in self.tasks, "lcrec.tasks must hold 'sequence': without it no next item is ever asked for")
         require(self.vectors in ("last", "mean"), f"lcrec.vectors is 'last' or 'mean', got {self.vectors!r}")
         require(self.start in ("words", "random"), f"lcrec.start is 'words' or 'random', got {self.start!r}")
+        for name in ("prefix", "collaborative"):
+            require(getattr(self, name) >= 0, f"lcrec.{name} must not be negative, got {getattr(self, name)}")
         require(self.beams > 0, f"lcrec.beams must be positive, got {self.beams}")
         require(self.history > 0, f"lcrec.history must be positive, got {self.history}")

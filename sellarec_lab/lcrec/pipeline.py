@@ -5,11 +5,12 @@ from dataclasses import dataclass
 
 import torch
 
-from sellarec_lab import config, indices, llm, runtime, semantics, training
+from sellarec_lab import collab, config, indices, llm, runtime, semantics, training
 from sellarec_lab.config import Preset
 from sellarec_lab.data import Interactions, Profiles
 from sellarec_lab.lcrec.catalogue import Catalogue
 from sellarec_lab.lcrec.model import LCRec
+from sellarec_lab.lcrec.prefix import PrefixLoss
 from sellarec_lab.lcrec.tasks import BARE, Mixture, Speaker
 from sellarec_lab.prompts import Writer
 from sellarec_lab.runtime import Stage
@@ -64,14 +65,19 @@ class Pipeline:
     @functools.cached_property
     def indices(self) -> Stage:
         """An index for every item that occurs, as codes [n_items + 1, levels]."""
-        settings = {"indices": config.as_dict(self.cfg.indices)}
+        settings = {"indices": config.as_dict(self.cfg.indices), "collaborative": self.cfg.lcrec.collaborative}
+        below = (collab.next_item_stage(self.cfg, self.data),) if self.cfg.lcrec.collaborative else ()
         code = ("sellarec_lab.indices.build",)
-        return self._stage("indices", settings, self._index, _codes, self.vectors, code=code)
+        return self._stage("indices", settings, self._index, _codes, self.vectors, *below, code=code)
 
     def _index(self, stage: Stage) -> dict:
         occur = sorted({int(i) for split in ("train", "valid", "test") for i in self.data.split(split)["item_id"]})
         checkpoint = stage.path("checkpoint.safetensors")
-        made = indices.fit(semantics.centre(self.vectors.value()), self.cfg, items=occur, checkpoint=checkpoint)
+        vectors = semantics.centre(self.vectors.value())
+        if weight := self.cfg.lcrec.collaborative:
+            sasrec = collab.next_item_stage(self.cfg, self.data).value()
+            vectors = beside(vectors, sasrec.items.weight.detach(), weight)
+        made = indices.fit(vectors, self.cfg, items=occur, checkpoint=checkpoint)
         indices.save(stage.path("index.json"), made.codes)
         return {"not their own": made.shared, "errors": made.errors.tolist()}
 
@@ -96,11 +102,12 @@ class Pipeline:
                 llm.attach(lm, settings.lora, cfg.backbone.gradient_checkpointing, words, starts)
         speaker = Speaker(catalogue, settings.history, None if settings.language else BARE)
         encoder = llm.Encoder(lm.tokenizer, "plain")
+        loss = llm.TextLoss() if not settings.prefix else PrefixLoss(_levels(lm, words), settings.prefix)
         rows = self.data.valid.head(_VALID)
         asked = [speaker.next_item(h) for h in rows["history"]]
         wanted = [speaker.indices([i]) for i in rows["item_id"]]
         history = llm.finetune(
-            lm, Mixture(speaker, self.sequences, settings.tasks, cfg.seed), [llm.TextLoss()], settings.loop,
+            lm, Mixture(speaker, self.sequences, settings.tasks, cfg.seed), [loss], settings.loop,
             label="LC-Rec" if settings.language else "indices without language", seed=cfg.seed, encoder=encoder,
             validate=lambda: {"loss": llm.target_loss(lm, encoder, asked, wanted, ended=False)},
             monitor=training.Monitor("loss", "lower"), checkpoint=stage.path("checkpoint.safetensors"),
@@ -150,6 +157,21 @@ class Pipeline:
         return LCRec(lm, backbone, self.catalogue, Profiles.of(self.data), cfg.lcrec)
 
 
+def beside(words: torch.Tensor, other: torch.Tensor, weight: float) -> torch.Tensor:
+    """Two tables of item vectors [n_items + 1, ...] side by side, row 0 being padding: each centred and scaled to a
+    mean square norm of 1, the second one then times ``weight``.
+
+    (LETTER, arXiv 2405.07314, pulls the codes towards SASRec's vectors by a loss of the RQ-VAE; side by side the two
+    decide together which items are near, and k-means can use them too.)
+    """
+    tables = []
+    for table, share in ((words, 1.0), (other, weight)):
+        rows = table[1:] - table[1:].mean(0)
+        rows = share * rows / rows.square().sum(1).mean().sqrt().clamp(min=1e-12)
+        tables.append(torch.cat([torch.zeros_like(rows[:1]), rows]))
+    return torch.cat(tables, dim=1)
+
+
 def starting_rows(lm: llm.LanguageModel, catalogue: Catalogue, words: list[str]) -> torch.Tensor:
     """Where the rows of new tokens start [words, width]: at the mean embedding of the titles' tokens of all items that
     share the code."""
@@ -163,6 +185,13 @@ def starting_rows(lm: llm.LanguageModel, catalogue: Catalogue, words: list[str])
         total.index_add_(0, level, means)
         many.index_add_(0, level, torch.ones(len(level), 1))
     return total / many
+
+
+def _levels(lm: llm.LanguageModel, words: list[str]) -> torch.Tensor:
+    """The place in an index of every token of the vocabulary [n], -1 for what is no token of an index."""
+    level = torch.full((len(lm.tokenizer),), -1)
+    level[lm.tokenizer.convert_tokens_to_ids(words)] = torch.tensor([ord(word[1]) - ord("a") for word in words])
+    return level
 
 
 def _vectors(stage: Stage) -> torch.Tensor:

@@ -68,9 +68,14 @@ class TextLoss:
     whole_batch = False
 
     def __call__(self, lm: LanguageModel, hidden: torch.Tensor, batch: Batch) -> torch.Tensor:
+        return self.by_token(lm, hidden, batch)[0].mean()
+
+    def by_token(self, lm: LanguageModel, hidden: torch.Tensor, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
+        """The loss of every token that follows, and which it is, [N] each."""
         place = torch.arange(hidden.shape[1] - 1, device=hidden.device)  # [L - 1]
         asked = (place >= batch.last[:, None]) & (place < batch.end[:, None])  # [B, L - 1], positions that predict
-        return F.cross_entropy(lm.logits(hidden[:, :-1][asked]), batch.ids[:, 1:][asked])
+        ids = batch.ids[:, 1:][asked]
+        return F.cross_entropy(lm.logits(hidden[:, :-1][asked]), ids, reduction="none"), ids
 
 
 @torch.no_grad()

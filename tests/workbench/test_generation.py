@@ -1,11 +1,11 @@
 """The bench of a model that writes: a step at a time, it shows what the model says, and nothing fails silently."""
 
+import benches
 import numpy as np
 import pytest
 
 from sellarec_lab import lcrec, workbench
 from sellarec_lab.config import LoopConfig
-from tests import benches
 
 
 @pytest.fixture(scope="module")
