@@ -14,7 +14,7 @@ from sellarec_lab.sella import Explanation
 from sellarec_lab.workbench import files, render
 from sellarec_lab.workbench.case import Case, Ranked, ranking, template_pieces
 from sellarec_lab.workbench.desk import Desk
-from sellarec_lab.workbench.lookup import Found, Lookup
+from sellarec_lab.workbench.lookup import Lookup
 from sellarec_lab.workbench.panel import Page
 
 _KEPT = 500  # answers in the cache
@@ -48,12 +48,6 @@ class Workbench(Page):
         self._desk.show()
 
     # ------------------------------------------------------------------------------------- who is asked about what
-
-    def search(self, text: str) -> Found:
-        """List users; see `Lookup.search`."""
-        self.found = self.lookup.search(text)
-        self._desk.show()
-        return self.found
 
     def pick(self, user: int | str, item: int | str | None = None) -> None:
         """Ask about a user (internal id, or text: the original one) and an item (default: the row rated last)."""

@@ -17,7 +17,7 @@ from sellarec_lab import views
 from sellarec_lab.data import Interactions
 from sellarec_lab.lcrec import LCRec
 from sellarec_lab.views.prompt import FONT, head, safe, small
-from sellarec_lab.workbench.lookup import Found, Lookup
+from sellarec_lab.workbench.lookup import Lookup
 from sellarec_lab.workbench.panel import HALF, LAZY, WIDE, Page, Panel, if_any, offer, people, proposed, side_by_side
 
 _BUTTONS = {"step": "One step", "finish": "To the end", "restart": "Start over", "reset": "Own history"}
@@ -46,12 +46,6 @@ class Generation(Page):
         self._desk.show()
 
     # --------------------------------------------------------------------------------------------- what the model reads
-
-    def search(self, text: str) -> Found:
-        """List users; see `Lookup.search`."""
-        self.found = self.lookup.search(text)
-        self._desk.show()
-        return self.found
 
     def pick(self, user: int | str) -> None:
         """A user's history before the last thing they took (internal id, or text: the original one)."""

@@ -14,6 +14,7 @@ import ipywidgets as widgets
 
 from sellarec_lab.views import Html
 from sellarec_lab.workbench import render
+from sellarec_lab.workbench.lookup import Found, Lookup
 
 WIDE = {"layout": {"width": "340px"}, "style": {"description_width": "92px"}}
 HALF = {"layout": {"width": "168px"}}
@@ -88,7 +89,15 @@ class Panel:
 class Page:
     """A bench on screen: its ``to_html`` is the page, its ``_desk`` the panel of its widgets."""
 
+    lookup: Lookup
+    found: Found
     _desk: Panel
+
+    def search(self, text: str) -> Found:
+        """List users; see `Lookup.search`."""
+        self.found = self.lookup.search(text)
+        self._desk.show()
+        return self.found
 
     def to_html(self) -> str:
         """The page as a fragment of html."""
