@@ -47,13 +47,9 @@ def put_together(
 
     def stage(cfg: Preset, data: Interactions) -> Stage:
         rests = below(cfg, data) if below else ()
-        return runtime.stage(cfg, data, name, {}, _nothing, lambda _: read(cfg, data), *rests, code=code)
+        return runtime.stage(cfg, data, name, {}, runtime.nothing, lambda _: read(cfg, data), *rests, code=code)
 
     return stage
-
-
-def _nothing(stage: Stage) -> None:
-    """Nothing is left to make."""
 
 
 def outcome(cfg: Preset, data: Interactions, method: Method, task: Task = RATING, split: str = "test") -> Stage:

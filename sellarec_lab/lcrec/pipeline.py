@@ -145,7 +145,7 @@ class Pipeline:
         """The recommender that the stages leave; nothing is left to make."""
         inputs = {"lcrec": config.as_dict(self.cfg.lcrec), **llm.inputs(self.cfg)}
         code = ("sellarec_lab.lcrec.model",)
-        return self._stage("lcrec-model", inputs, _nothing, self._model, self.indices, self.tuning, code=code)
+        return self._stage("lcrec-model", inputs, runtime.nothing, self._model, self.indices, self.tuning, code=code)
 
     def _model(self, stage: Stage) -> LCRec:
         cfg, folder = self.cfg, self.tuning.value()
@@ -200,7 +200,3 @@ def _vectors(stage: Stage) -> torch.Tensor:
 
 def _codes(stage: Stage) -> torch.Tensor:
     return indices.load(stage.path("index.json"))
-
-
-def _nothing(stage: Stage) -> None:
-    """Nothing to write: the stage's value is put together from those below it."""

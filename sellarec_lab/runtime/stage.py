@@ -137,6 +137,10 @@ def stage(
     return Stage(name, known, make, read, upstream, code, (cfg.artifacts, cfg.name), facts)
 
 
+def nothing(stage: Stage) -> None:
+    """The ``make`` of a stage whose value is put together from those below it: nothing is left to write."""
+
+
 def together(stages: Iterable[Stage]) -> list[Stage]:
     """The stages with all they rest on, each once, lowest first."""
     return list({below.key: below for stage in stages for below in stage.line}.values())

@@ -119,7 +119,7 @@ class Pipeline:
         last = [self.injection] if self.recipe.slots or self.recipe.codes else []
         code, inputs = ("sellarec_lab.sella.recommender",), {"recipe": self.recipe.machine(), **llm.inputs(self.cfg)}
         below = (*self._below(), *last)
-        return self._stage("recommender", ("prompt",), _nothing, self._recommender, *below, code=code, **inputs)
+        return self._stage("recommender", ("prompt",), runtime.nothing, self._recommender, *below, code=code, **inputs)
 
     def _recommender(self, stage: Stage) -> Recommender:
         return recommender(self, stage)
@@ -142,7 +142,3 @@ def _adapter(stage: Stage) -> Path:
 
 def _semantics(stage: Stage) -> torch.Tensor:
     return runtime.load_tensors(stage.path("semantics.safetensors"))[0]["semantics"]
-
-
-def _nothing(stage: Stage) -> None:
-    """Nothing to write: the stage's value is put together from those below it."""
