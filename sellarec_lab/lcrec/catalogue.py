@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import pandas as pd
 
@@ -20,21 +20,22 @@ _KINDS = re.compile(r"\s*[|,]\s*")
 class Catalogue:
     """By item id, 0 being padding: ``titles``, ``descriptions`` ("" where there is none), ``attributes`` (words for
     what an item is like, most general first) and ``words`` (its index, spelled with the tokens that stand for it; ""
-    for an item that has none)."""
+    for an item that has none). ``reviews``: what people wrote of an item in train, where the data tells."""
 
     titles: Sequence[str]
     descriptions: Sequence[str]
     attributes: Sequence[tuple[str, ...]]
     words: Sequence[str]
+    reviews: Mapping[int, Sequence[str]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, data: Interactions, words: Sequence[str], longest: int = 40) -> Catalogue:
         """From the tables of items: every column of text but title and description holds attributes, split at commas
-        and bars; a description is cut after ``longest`` words."""
+        and bars; descriptions and reviews are cut after ``longest`` words."""
         items = data.items
         told = items["description"].fillna("") if "description" in items else pd.Series("", index=items.index)
-        short = [" ".join(text.split()[:longest]) for text in told]
-        return cls(data.titles, ["", *short], [(), *attributes(items)], words)
+        short = ["", *(_cut(text, longest) for text in told)]
+        return cls(data.titles, short, [(), *attributes(items)], words, _reviews(data, longest))
 
     @property
     def items(self) -> list[int]:
@@ -56,6 +57,18 @@ class Catalogue:
         among equals; "" where nothing is known."""
         recent = [word.lower() for item in reversed(history) for word in self.attributes[item]]
         return ", ".join(word for word, _ in Counter(recent).most_common(many))
+
+
+def _cut(text: str, longest: int) -> str:
+    return " ".join(text.split()[:longest])
+
+
+def _reviews(data: Interactions, longest: int) -> dict[int, list[str]]:
+    """Item -> what people wrote of it in rows of train; those of valid and test are not read."""
+    if data.reviews is None:
+        return {}
+    told = data.reviews.merge(data.train[["user_id", "item_id"]], on=["user_id", "item_id"])
+    return {int(item): [_cut(text, longest) for text in texts] for item, texts in told.groupby("item_id")["text"]}
 
 
 def attributes(items: pd.DataFrame) -> list[tuple[str, ...]]:

@@ -136,5 +136,6 @@ def load(folder: str | Path) -> LCRec:
     people = known["profiles"]
     for name in ("liked", "seen"):
         people[name] = {int(user): items for user, items in people[name].items()}
-    said = Catalogue(**known["catalogue"])
+    said = known["catalogue"]
+    said = Catalogue(**said | {"reviews": {int(item): texts for item, texts in said.get("reviews", {}).items()}})
     return LCRec(lm, backbone, said, Profiles(**people), settings)

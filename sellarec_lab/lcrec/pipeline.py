@@ -117,7 +117,8 @@ class Pipeline:
         else:
             llm.save_whole(lm, stage.path("model"))
         after = {"plain_loss_after": llm.text_loss(lm, plain)} if plain else {}
-        return history.keep(stage.path("history.json")) | before | after
+        told = {"intentions": "reviews in train, and rules" if catalogue.reviews else "rules"}
+        return history.keep(stage.path("history.json")) | before | after | told
 
     def _untuned(self) -> llm.LanguageModel:
         """The backbone; or, without language, a decoder that knows nothing but the words of indices."""

@@ -6,8 +6,9 @@ middle of a history, so a *sequence* template ends with it: then one pass over a
 of it, and each is the very prompt that is asked later. (The paper has a prompt for every prefix; in a causal model the
 two give the same losses, and one pass takes a tenth of the time.)
 
-Texts are this project's own. Intentions and preferences are made by rule from the items' attributes (`Catalogue`); the
-paper had a large language model write them from reviews.
+Texts are this project's own. Intentions and preferences are made by rule from the items' attributes (`Catalogue`);
+where the data has reviews, half of the intentions are what somebody wrote of the item. The paper had a large language
+model write both from reviews.
 """
 
 from __future__ import annotations
@@ -187,7 +188,9 @@ class Mixture:
         drawn = _drawn([t for t in self.speaker.templates[task] if not silent & set(_FIELD.findall("".join(t)))], rng)
         if "{history}" in drawn[0]:
             return self._cut(drawn, self.sequences[rng.integers(len(self.sequences))], rng)
-        return Example(self.speaker.ask(drawn[0], item=item), self.speaker.answer(drawn[1], item=item))
+        written = self.speaker.catalogue.reviews.get(item)
+        words = {"intention": written[rng.integers(len(written))]} if written and rng.random() < 0.5 else {}
+        return Example(self.speaker.ask(drawn[0], item=item, **words), self.speaker.answer(drawn[1], item=item))
 
     def _cut(self, drawn: tuple[str, str], sequence: list[int], rng: np.random.Generator) -> Example:
         """A sequence cut at random: what lies before, and what follows."""

@@ -1,7 +1,9 @@
 """Templates, and the mixture that they make."""
 
+import dataclasses
 from itertools import pairwise
 
+import benches
 import numpy as np
 import pandas as pd
 import pytest
@@ -141,3 +143,15 @@ def test_intentions_and_preferences_come_from_the_items_own_words(catalogue):
     rng = np.random.default_rng(0)
     silent = Mixture(Speaker(nothing, 4), [[1, 2, 3]], TASKS, seed=0)
     assert not silent._of("preference", rng) and len(silent._of("search", rng)) == 9
+
+
+def test_reviews_of_train_become_intentions_and_those_of_test_are_never_read(speaker):
+    ring = benches.ring()
+    written = pd.concat([part.assign(text=f"wrote this in {name} once more") for name in ("train", "valid", "test")
+                         for part in [ring.split(name)[["user_id", "item_id"]]]], ignore_index=True)  # fmt: skip
+    spelled = [*WORDS, "<a_9><b_0>", "<a_9><b_1>", "<a_9><b_2>"]
+    known = Catalogue.of(dataclasses.replace(ring, reviews=written), spelled, 4)
+    assert {text for texts in known.reviews.values() for text in texts} == {"wrote this in train"}
+    asked = [e.prompt.text for e in Mixture(Speaker(known, 4), [[1, 2, 3]] * 9, ["sequence", "search"], 0).examples(0)]
+    told = sum("wrote this in train" in text for text in asked)
+    assert 0 < told < len(known.items) and Catalogue.of(ring, known.words).reviews == {}
