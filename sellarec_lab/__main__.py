@@ -18,11 +18,18 @@ def _world(args: argparse.Namespace) -> None:
         llm.pretrain(mini, lambda n, part: list(world.documents(films, mini.seed, n, part)), folder / "mini-llm")
 
 
-def _run(args: argparse.Namespace) -> None:
-    from sellarec_lab import report
+def _preset(args: argparse.Namespace):
+    """The preset of a command, with what its options change."""
     from sellarec_lab.config import preset
 
-    cfg = preset(args.preset, seed=args.seed, artifacts=args.artifacts)
+    other = {"backbone__name": args.llm, "backbone__pretraining": None} if args.llm else {}
+    return preset(args.preset, seed=args.seed, artifacts=args.artifacts, **other)
+
+
+def _run(args: argparse.Namespace) -> None:
+    from sellarec_lab import report
+
+    cfg = _preset(args)
     report.run(cfg, args.data, args.seeds, notebooks=args.notebooks and cfg.dataset == "tiny")
 
 
@@ -31,13 +38,13 @@ def _compare(args: argparse.Namespace) -> int:
 
     from sellarec_lab import report
     from sellarec_lab.compare import METHODS, TITLES
-    from sellarec_lab.config import faster, preset
+    from sellarec_lab.config import faster
 
     if args.list:
         for name, method in METHODS.items():
             print(f"{name:<24} {method.group:<14} {TITLES[name]}")
         return 0
-    cfg = preset(args.preset, seed=args.seed, artifacts=args.artifacts)
+    cfg = _preset(args)
     if args.fast:
         cfg = faster(cfg, f"{cfg.name}-fast")
         args.rank_users = min(args.rank_users, 10)
@@ -73,6 +80,7 @@ def _parser() -> argparse.ArgumentParser:
     shared = argparse.ArgumentParser(add_help=False)
     shared.add_argument("--preset", default="tiny")
     shared.add_argument("--data", help="folder or zip of the data set, where it does not ship with the lab")
+    shared.add_argument("--llm", help="another language model than the preset's: a hub id or a folder")
     shared.add_argument("--seeds", type=int, default=1, help="how many seeds every model is trained with")
     shared.add_argument("--seed", type=int, default=0, help="the first seed")
     shared.add_argument("--artifacts", default="artifacts")

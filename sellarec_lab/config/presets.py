@@ -88,6 +88,16 @@ _ML1M_CPU = Preset(
     alignment=AlignmentConfig(loop=_loop(AlignmentConfig().loop, weight_decay=3.0)),
     indices=IndexConfig(codes=64),
 )
+_OFFICE = Preset(
+    name="office",
+    dataset="lc-rec",
+    backbone=BackboneConfig(
+        name="catalogue",
+        pretraining=MiniLMConfig(hidden_size=128, layers=4, vocabulary=3000, steps=3000, batch_size=32),
+    ),
+    indices=IndexConfig(levels=3, codes=64),
+    lcrec=LCRecConfig(vectors="mean", lora=LoraConfig(r=32, alpha=64, dropout=0.0)),
+)
 _QWEN_LOOP = LoopConfig(learning_rate=2e-4, batch_size=16, micro_batch=8, epochs=1, warmup=0.01)
 _T4 = Preset(
     name="t4",
@@ -160,4 +170,5 @@ def faster(cfg: Preset, name: str) -> Preset:
     return dataclasses.replace(cfg, name=name)
 
 
-PRESETS = {p.name: p for p in (_TINY, faster(_TINY, "fast"), _ML1M_CPU, _T4, _PAPER)}
+_SCIENTIFIC = dataclasses.replace(_OFFICE, name="scientific")
+PRESETS = {p.name: p for p in (_TINY, faster(_TINY, "fast"), _ML1M_CPU, _OFFICE, _SCIENTIFIC, _T4, _PAPER)}
