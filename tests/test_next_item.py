@@ -88,7 +88,10 @@ def test_models_of_next_items_stand_in_the_one_table(lm_folder, ring, tmp_path):
     scored = compare.run(cfg, ring, models)
     assert scored.failures == {}
     results, tests = compare.table(cfg, ring, scored, samples=20), compare.paired_tests(scored, "lcrec", samples=20)
-    assert set(results["metric"]) == set(compare.LAST_ITEM.metrics) and results["value"].between(0, 1).all()
+    assert set(results["metric"]) == {*compare.LAST_ITEM.metrics, "survived", "exists"}
+    assert results["value"].between(0, 1).all()
+    seen = results[results["split"] == "decoding"].set_index(["model", "metric"])["value"]
+    assert seen["lcrec", "survived"] == 1 and set(seen.index.get_level_values(0)) == {"tiger", *models[4:7]}
     assert set(tests["metric"]) == set(compare.NEXT_METRICS) and len(tests) == 2 * (len(models) - 1)
     cells = compare.cells(cfg, ring, scored)
     text = compare.section(results, tests, cells, "lcrec", "facts")

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from sellarec_lab import collab, config, lcrec
 from sellarec_lab.compare.outcomes import Method, put_together
+from sellarec_lab.compare.tasks import DECODING
 from sellarec_lab.config import TASKS, Preset
 from sellarec_lab.data import Interactions
 from sellarec_lab.runtime import Stage
@@ -11,8 +12,8 @@ from sellarec_lab.runtime import Stage
 _PAPER = "arXiv 2311.09049; adapters on a small backbone, intentions and preferences by rule"
 
 
-def _method(title: str, group: str, source: str, stage: Callable[[Preset, Interactions], Stage]) -> Method:
-    return Method(title, group, source, stage, tasks=("next-item",))
+def _method(title: str, group: str, source: str, stage: Callable[[Preset, Interactions], Stage], *more: str) -> Method:
+    return Method(title, group, source, stage, tasks=("next-item", *more))
 
 
 def _counts(title: str, source: str, model: Callable[[Interactions], object]) -> Method:
@@ -29,7 +30,7 @@ def _lcrec(title: str, group: str, source: str, **changes: object) -> Method:
             cfg = config.replace(cfg, path, value)
         return lcrec.Pipeline(cfg, data).model
 
-    return _method(title, group, source, stage)
+    return _method(title, group, source, stage, DECODING.name)
 
 
 def _by_template(number: int) -> Method:

@@ -17,7 +17,7 @@ from joblib.externals.loky.process_executor import TerminatedWorkerError
 from sellarec_lab import runtime
 from sellarec_lab.compare.methods import METHODS, TITLES, method, models_for
 from sellarec_lab.compare.outcomes import forget, outcome
-from sellarec_lab.compare.tasks import LAST_ITEM, RATING, Task, next_item
+from sellarec_lab.compare.tasks import DECODING, LAST_ITEM, RATING, Task, next_item
 from sellarec_lab.config import Preset
 from sellarec_lab.data import Interactions
 from sellarec_lab.runtime import Stage
@@ -72,6 +72,14 @@ def full_ranking(cfg: Preset, data: Interactions, model: str, users: int = 100) 
     """`Ranks` of what a sample of users like in test, among the whole catalogue; see `tasks.likers`."""
     try:
         return outcome(cfg, data, method(model), next_item(users)).value()
+    finally:
+        forget()
+
+
+def decoding(cfg: Preset, data: Interactions, model: str) -> pd.DataFrame:
+    """How faithful a model's decoding is for a sample of test: ``query, survived, exists``; see `LCRec.inspect`."""
+    try:
+        return outcome(cfg, data, method(model), DECODING).value()
     finally:
         forget()
 
@@ -132,6 +140,8 @@ def _cell(cfg: Preset, name: str, seed: int, rank_users: int) -> Cell:
     """Valid and test scores of a model, and with the first seed its ranking of the catalogue, where it has one."""
     task = asked_first(name)
     asked = [(task, split) for split in (("valid", "test") if task == RATING else ("test",))]
+    if seed == cfg.seed and DECODING.name in METHODS[name].tasks:
+        asked.append((DECODING, "test"))
     if rank_users and seed == cfg.seed and "next-item" in METHODS[name].tasks[1:]:
         asked.append((next_item(rank_users), "test"))
     return dataclasses.replace(cfg, seed=seed), name, tuple(asked)

@@ -13,8 +13,8 @@ from tqdm.auto import tqdm
 
 from sellarec_lab import metrics, runtime
 from sellarec_lab.compare.methods import METHODS, TITLES
-from sellarec_lab.compare.protocol import Scored, full_ranking, predictions, rating_stages
-from sellarec_lab.compare.tasks import LAST_ITEM, next_item
+from sellarec_lab.compare.protocol import Scored, decoding, full_ranking, predictions, rating_stages
+from sellarec_lab.compare.tasks import DECODING, LAST_ITEM, next_item
 from sellarec_lab.config import Preset
 from sellarec_lab.data import Interactions, warmth
 
@@ -47,9 +47,10 @@ def table(cfg: Preset, data: Interactions, scored: Models, samples: int = 1000, 
     """The results: ``model, split, metric, value, low, high, seeds, seconds``, one row a model, part and metric.
 
     ``seconds`` are those of training and scoring, over all seeds. A model that failed with every seed has one row
-    without a value. ``split`` "catalogue-N" is the whole catalogue ranked for N users, with the first seed.
+    without a value. ``split`` "catalogue-N" is the whole catalogue ranked for N users, with the first seed; so is
+    "decoding", shares of what `LCRec.inspect` saw.
     """
-    rows = []
+    rows, once = [], (f"catalogue-{rank_users}", DECODING.name)
     for name, frames in tqdm(scored.items(), "intervals", unit="model", leave=False, delay=2):
         if not frames:
             rows.append((name, "test", "auc", *[np.nan] * 3, 0, 0.0))
@@ -60,9 +61,12 @@ def table(cfg: Preset, data: Interactions, scored: Models, samples: int = 1000, 
         if "query" not in frames[0]:
             measured += _calibrated(seeds, data, name, frames, samples)
         if rank_users and "next-item" in METHODS[name].tasks[1:]:
-            ranks, part = full_ranking(seeds[0], data, name, rank_users), f"catalogue-{rank_users}"
-            measured += [(part, metric, *metrics.interval(ranks, metric, samples)) for metric in RANKING]
-        rows += [(name, *row, 1 if row[0].startswith("catalogue") else len(frames), spent) for row in measured]
+            ranks = full_ranking(seeds[0], data, name, rank_users)
+            measured += [(once[0], metric, *metrics.interval(ranks, metric, samples)) for metric in RANKING]
+        if DECODING.name in METHODS[name].tasks:
+            told = decoding(seeds[0], data, name)
+            measured += [(DECODING.name, m, told[m].mean(), np.nan, np.nan) for m in ("survived", "exists")]
+        rows += [(name, *row, 1 if row[0] in once else len(frames), spent) for row in measured]
     return pd.DataFrame(rows, columns=["model", "split", "metric", "value", "low", "high", "seeds", "seconds"])
 
 
@@ -223,6 +227,8 @@ def _text(value: float, low: float, high: float) -> str:
 
 
 def _column(split: str, metric: str) -> str:
+    if split == DECODING.name:
+        return {"survived": "beams find of the best 20", "exists": "exists, unconstrained"}[metric]
     if split == UNCORRECTED:
         return f"{metric.upper()}, {split}"
     part = {"test": "all", "test-warm": "warm", "test-cold": "cold"}.get(split, split)

@@ -67,6 +67,15 @@ LAST_ITEM = Task(
 )  # fmt: skip
 
 
+def some_next(data: Interactions, split: str, users: int = 200, seed: int = 0) -> pd.DataFrame:
+    """A fixed sample of what `next_items` asks, in its order."""
+    asked = next_items(data, split)
+    return asked.iloc[np.sort(np.random.default_rng(seed).permutation(len(asked))[:users])]
+
+
+DECODING = Task("decoding", "inspect", some_next, ("query", "survived", "exists"), (), {"users": 200})
+
+
 def next_item(users: int = 100) -> Task:
     """The whole catalogue is ranked for so many users of a split."""
     metrics = ("hr@5", "hr@10", "ndcg@5", "ndcg@10", "mrr")

@@ -83,6 +83,20 @@ class LCRec(NextItemRanker):
         """Log-probabilities of all items after each history, [Q, n_items + 1]; see `score_prompts`."""
         return self.score_prompts([self.prompt(history) for history in histories])
 
+    def inspect(self, queries: pd.DataFrame, k: int = 20) -> pd.DataFrame:
+        """How faithful decoding is, a row a query (indexed by user_id, with ``history``): ``query``; ``survived``, the
+        share of the exact k best leaves that as many beams find; ``exists``, whether what the model writes without any
+        constraint, always its most probable token, is the index of an item."""
+        prompts = [self.prompt(history) for history in queries["history"]]
+        k = min(k, self.tree.n_leaves)
+        exact = llm.tree_scores(self.lm, self.encoder, prompts, self.tree).topk(k).indices
+        found = llm.beam_search(self.lm, self.encoder, prompts, self.tree, k).leaves
+        survived = (exact[:, :, None] == found[:, None, :]).any(2).float().mean(1)
+        known = {words for words in self.catalogue.words if words}
+        written = llm.write(self.lm, self.encoder, prompts, longest=self.tree.depth)
+        exists = [float(text.replace(" ", "") in known) for text in written]
+        return pd.DataFrame({"query": queries.index, "survived": survived.tolist(), "exists": exists})
+
     def search(self, words: str, k: int = 10) -> pd.DataFrame:
         """The k items that the model finds for an intention in words: ``item_id, title, score``."""
         scores = self.score_prompts([self.speaker.find(words)])[0]

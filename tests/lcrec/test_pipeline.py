@@ -66,6 +66,21 @@ def test_every_template_asks_and_each_gives_other_scores(model):
         model.asking(5)
 
 
+def test_inspection_counts_what_beams_find_of_the_exact_best_and_what_exists(model, ring):
+    asked = data.next_items(ring, "test").head(5)
+    told = model.inspect(asked, k=4)
+    prompts = [model.prompt(history) for history in asked["history"]]
+    exact, beams = (model.score_prompts(prompts, exact) for exact in (True, False))
+    best = [set(np.argsort(-row)[:4]) for row in exact]
+    narrow = llm.beam_search(model.lm, model.encoder, prompts, model.tree, 4).leaves
+    found = [set(model.tree.item[model.tree.held[row]].tolist()) for row in narrow]
+    assert told["survived"].tolist() == [len(a & b) / 4 for a, b in zip(best, found)]
+    first = [model.catalogue.words[row.argmax()] for row in beams]
+    written = [text.replace(" ", "") for text in llm.write(model.lm, model.encoder, prompts, longest=2)]
+    assert told["exists"].tolist() == [float(text in model.catalogue.words) for text in written]
+    assert told["exists"].mean() > 0.5 and written[0] == first[0]
+
+
 def test_beams_find_what_exact_scores_find(model):
     prompts = [model.prompt([1, 2, 3])]
     exact, beams = (model.score_prompts(prompts, exact)[0, 1:] for exact in (True, False))
