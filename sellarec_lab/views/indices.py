@@ -99,14 +99,16 @@ def _line(level: int, start: float, end: float) -> str:
 
 def _beam(level: int, y: float, token: str, probability: float, lives: bool, name: str) -> str:
     """A beam: a point whose area is its probability, and its words."""
-    x, colour = _COLUMN * (level + 1) + 8, BLUE if lives else GREY
-    told = (
-        f"{safe(token)} <tspan fill='#666666'>{probability:.2%}</tspan> <tspan font-weight='bold'>{safe(name)}</tspan>"
-    )
-    words = (
-        f"<text x='{x + 14}' y='{y + 4:.1f}' font-size='13' fill='{'#222222' if lives else '#777777'}'>{told}</text>"
-    )
+    x, colour, ink = _COLUMN * (level + 1) + 8, *((BLUE, "#222222") if lives else (GREY, "#777777"))
+    told = f"{safe(token)} <tspan fill='#666666'>{share(probability)}</tspan>"
+    told += f" <tspan font-weight='bold'>{safe(name)}</tspan>"
+    words = f"<text x='{x + 14}' y='{y + 4:.1f}' font-size='13' fill='{ink}'>{told}</text>"
     return f"<circle cx='{x}' cy='{y:.1f}' r='{3 + 9 * probability**0.5:.1f}' fill='{colour}'/>{words}"
+
+
+def share(probability: float) -> str:
+    """A probability in percent to three digits that count, however small."""
+    return f"{100 * probability:.3g} %"
 
 
 def _places(steps: Sequence[pd.DataFrame]) -> list[np.ndarray]:

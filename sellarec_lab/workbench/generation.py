@@ -16,6 +16,7 @@ import pandas as pd
 from sellarec_lab import views
 from sellarec_lab.data import Interactions
 from sellarec_lab.lcrec import LCRec
+from sellarec_lab.views.indices import share
 from sellarec_lab.views.prompt import FONT, head, safe, small
 from sellarec_lab.workbench.lookup import Lookup
 from sellarec_lab.workbench.panel import HALF, LAZY, WIDE, Page, Panel, if_any, offer, people, proposed, side_by_side
@@ -172,8 +173,8 @@ class Generation(Page):
         shown = self.history[-self.model.settings.history :]
         read = "".join(map(self._named, shown))
         said = head(f"what the model reads: the last {len(shown)} of {len(self.history)} items, oldest first")
-        box = "max-height:170px;overflow:auto;font-size:13px;columns:2 300px"
-        body = f"{who}{edited}{said}<div style='{box}'>{read}</div>{self._tree()}{self._outcome()}{self._wishes()}"
+        box = "font-size:13px;columns:3 280px"
+        body = f"{who}{edited}{said}<div style='{box}'>{read}</div><div style='margin:10px 0'>{self._tree()}</div>{self._outcome()}{self._wishes()}"
         return f'<div style="{FONT};padding:4px 12px">{body}</div>'
 
     def _named(self, item: int) -> str:
@@ -200,7 +201,7 @@ class Generation(Page):
         if self.found_items.empty:
             return ""
         rows = "".join(
-            f"<div>{place}. {safe(row.title)} <small>{np.exp(row.score):.2%}</small></div>"
+            f"<div>{place}. {safe(row.title)} <small>{share(np.exp(row.score))}</small></div>"
             for place, row in enumerate(self.found_items.itertuples(), start=1)
         )
         return f"{head(f'items for “{self.wish}”, with their probability')}<div style='font-size:13px'>{rows}</div>"

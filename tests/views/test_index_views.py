@@ -35,9 +35,15 @@ def test_beams_tell_their_probabilities_and_what_died():
     first = pd.DataFrame({"beam": [0, 1], "parent": [0, 0], "token": ["<a_1>", "<a_2>"], "score": np.log([0.6, 0.3])})
     last = pd.DataFrame({"beam": [0, 1], "parent": [0, 0], "token": ["<b_1>", "<b_2>"], "score": np.log([0.4, 0.1])})
     page = views.beam_tree([first, last], ["X", "Y <i>"], "What & why?")._repr_html_()
-    assert "&lt;a_1&gt; <tspan fill='#666666'>60.00%" in page and "Y &lt;i&gt;" in page and "What &amp; why?" in page
+    assert "&lt;a_1&gt; <tspan fill='#666666'>60 %" in page and "Y &lt;i&gt;" in page and "What &amp; why?" in page
     assert page.count("<line") == 4 and page.count("<circle") == 5 and "<script" not in page
     assert page.count(f"fill='{views.style.GREY}'/>") == 2  # the root, and the one beam from which nothing grew
+    assert [views.indices.share(p) for p in (0.123, 0.00123, 0.0000123, 1.0)] == [
+        "12.3 %",
+        "0.123 %",
+        "0.00123 %",
+        "100 %",
+    ]
     wide = views.beam_tree([first], depth=3)
     assert "viewBox='0 -12.0 930 " in wide and "viewBox='0 -12.0 510 " in views.beam_tree([first])
     with pytest.raises(ValueError, match="steps is empty"):
