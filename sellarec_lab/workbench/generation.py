@@ -174,7 +174,8 @@ class Generation(Page):
         read = "".join(map(self._named, shown))
         said = head(f"what the model reads: the last {len(shown)} of {len(self.history)} items, oldest first")
         box = "font-size:13px;columns:3 280px"
-        body = f"{who}{edited}{said}<div style='{box}'>{read}</div><div style='margin:10px 0'>{self._tree()}</div>{self._outcome()}{self._wishes()}"
+        tree = f"<div style='margin:10px 0'>{self._tree()}</div>{self._outcome()}"
+        body = f"{who}{edited}{said}<div style='{box}'>{read}</div>{tree}{self._wishes()}"
         return f'<div style="{FONT};padding:4px 12px">{body}</div>'
 
     def _named(self, item: int) -> str:
