@@ -1,4 +1,5 @@
-"""Command line, for those without a notebook: ``python -m sellarec_lab run | compare | lcrec | doctor | world``."""
+"""Command line, for those without a notebook: ``python -m sellarec_lab run | compare | lcrec | search |
+doctor | world``."""
 
 import argparse
 import sys
@@ -59,6 +60,12 @@ def _compare(args: argparse.Namespace) -> int:
     return int(results["value"].isna().any())
 
 
+def _search(args: argparse.Namespace) -> None:
+    from sellarec_lab import report
+
+    report.search(_preset(args), args.data, args.models.split(","), args.workers)
+
+
 def _doctor(args: argparse.Namespace) -> None:
     import psutil
 
@@ -104,6 +111,11 @@ def _parser() -> argparse.ArgumentParser:
         table.set_defaults(do=_compare, next_item=name == "lcrec", rank_users=0)
         if name == "compare":  # the other ranks for everybody
             table.add_argument("--rank-users", type=int, default=100, help="rank the whole catalogue for so many users")
+    says = "eight settings a method, judged on valid: the same effort for all"
+    search = commands.add_parser("search", help=says, parents=[shared])
+    search.add_argument("--models", required=True, help="names with commas (see compare --list)")
+    search.add_argument("--workers", type=int, help="settings tried at a time; by default one a core")
+    search.set_defaults(do=_search)
     commands.add_parser("doctor", help="versions, device, what will run and why").set_defaults(do=_doctor)
     world = commands.add_parser("world", help="rebuild the embedded world: tables, truth, mini-LLM")
     world.add_argument("--folder", default="data/tiny")

@@ -107,6 +107,21 @@ def bench(
     return results
 
 
+def search(cfg: Preset, root: str | None, models: list[str], workers: int | None = None) -> dict[str, pd.DataFrame]:
+    """Search the settings of some methods on valid (`compare.search`); leaves ``search/<method>.csv``."""
+    decision = runtime.workers() if workers is None else runtime.Decision(str(workers), "asked for")
+    print(f"{runtime.describe(cfg)}\n{'workers':<13} {decision}", flush=True)
+    data_set, found = data.load(cfg.dataset, root), {}
+    for name in models:
+        asked = data.as_sequences(data_set) if compare.method(name).tasks[0] == "next-item" else data_set
+        with tqdm(total=len(compare.GRIDS.get(name, ())), desc=name, unit="setting") as bar:
+            found[name] = compare.search(cfg, asked, name, workers=int(decision.value), tick=partial(_tick, bar))
+        place = runtime.artifacts_folder(cfg.artifacts) / cfg.name / "search" / f"{name}.csv"
+        runtime.write_text(place, found[name].to_csv(index=False, float_format="%.6f"))
+        print(f"\n{compare.TITLES[name]}, on valid, seed {cfg.seed}\n{found[name].to_string(index=False)}", flush=True)
+    return found
+
+
 def _tick(bar: tqdm, what: str) -> None:
     bar.update()
     bar.set_postfix_str(f"{what} done")

@@ -1,5 +1,4 @@
 import dataclasses
-import types
 
 import numpy as np
 import pandas as pd
@@ -321,25 +320,3 @@ def test_own_vectors_score_by_dot_product_and_bias():
 def test_bad_own_vectors_are_refused(users, items, message):
     with pytest.raises(data.DataError, match=message):
         collab.from_vectors(users, items)
-
-
-def test_the_search_reads_valid_alone_and_puts_the_best_first(toy):
-    parts = {name: getattr(toy, name) for name in ("train", "valid", "n_users", "n_items")}
-    grid = [{"dim": 2, "loop__epochs": 1}, {"dim": 4, "loop__epochs": 20}]
-    found = collab.grid_search(SETTINGS["mf"], types.SimpleNamespace(**parts), grid)  # without a test split
-    model, _ = collab.train(config.replace(SETTINGS["mf"], "loop__epochs", 20), toy)
-    best = metrics.quality(model.predict(toy.valid))
-    assert found["setting"].tolist() == grid[::-1]
-    assert found.loc[0, ["auc", "uauc"]].tolist() == pytest.approx(list(best.values()))
-    assert found["auc"].is_monotonic_decreasing and (found["seconds"] > 0).all()
-
-
-def test_every_model_is_searched_with_equal_effort():
-    for name, grid in collab.GRIDS.items():
-        distinct = set()
-        for setting in grid:
-            tree = SETTINGS[name.split("-")[0]]
-            for path, value in setting.items():
-                tree = config.replace(tree, path, value)
-            distinct.add(tree)
-        assert len(grid) == len(distinct) == 8

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from sellarec_lab import collab, compare, data
-from sellarec_lab.config import LoopConfig, NextItemConfig
+from sellarec_lab.config import LoopConfig, NeighboursConfig, NextItemConfig
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +29,7 @@ def test_popularity_counts_train_rows_and_is_the_same_for_everybody(ring):
 
 
 def test_neighbours_are_cosines_over_users_faded_by_their_place(ring):
-    model = collab.ItemNeighbours(ring, fading=0.5)
+    model = collab.ItemNeighbours(ring, NeighboursConfig(fading=0.5))
     met = np.zeros((41, 13))
     met[ring.train["user_id"], ring.train["item_id"]] = 1
     unit = met / np.maximum(np.linalg.norm(met, axis=0), 1e-12)

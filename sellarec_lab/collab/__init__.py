@@ -7,7 +7,6 @@ train rows, and stopped on valid AUC, so that they differ in nothing but the mod
 
 from sellarec_lab.collab.codes import BinaryCodes, Bits, binarised
 from sellarec_lab.collab.counts import Counts, item_mean_scores, mean_scores, popularity_scores, user_mean_scores
-from sellarec_lab.collab.grid_search import GRIDS, grid_search
 from sellarec_lab.collab.lightgcn import LightGCN
 from sellarec_lab.collab.mf import MatrixFactorisation
 from sellarec_lab.collab.next_item import ItemNeighbours, NextItemSASRec, PopularNext, next_item_stage, train_next_item
@@ -17,8 +16,8 @@ from sellarec_lab.collab.trainer import MODELS, Kind, new, stage, train
 from sellarec_lab.collab.vectors import FixedVectors, Vectors, from_vectors
 
 __all__ = [
-    "DIN", "GRIDS", "MODELS", "BinaryCodes", "Bits", "Counts", "FixedVectors", "ItemNeighbours", "Kind", "LightGCN",
+    "DIN", "MODELS", "BinaryCodes", "Bits", "Counts", "FixedVectors", "ItemNeighbours", "Kind", "LightGCN",
     "MatrixFactorisation", "NextItemSASRec", "Pointwise", "PopularNext", "SASRec", "Vectors", "binarised",
-    "from_vectors", "grid_search", "item_mean_scores", "mean_scores", "new", "next_item_stage", "padded_histories",
+    "from_vectors", "item_mean_scores", "mean_scores", "new", "next_item_stage", "padded_histories",
     "popularity_scores", "rating_batches", "stage", "train", "train_next_item", "user_mean_scores",
 ]  # fmt: skip

@@ -16,7 +16,7 @@ from torch import nn
 
 from sellarec_lab import config, metrics, runtime, training
 from sellarec_lab.collab.sequential import Block, padded_histories, trimmed
-from sellarec_lab.config import NextItemConfig, Preset
+from sellarec_lab.config import NeighboursConfig, NextItemConfig, Preset
 from sellarec_lab.data import Interactions, NextItemRanker, Profiles, next_items
 from sellarec_lab.runtime import Stage
 from sellarec_lab.training import Batches
@@ -37,11 +37,11 @@ class PopularNext(NextItemRanker):
 
 
 class ItemNeighbours(NextItemRanker):
-    """Cosine between items over train's users, summed over the last ``longest`` items of the history, recent ones more:
-    the item ``n`` places back counts ``fading ** n`` (item-kNN; Sarwar et al. 2001)."""
+    """Cosine between items over train's users, summed over the most recent items of the history, the last ones more
+    (item-kNN; Sarwar et al. 2001)."""
 
-    def __init__(self, data: Interactions, longest: int = 20, fading: float = 0.8):
-        self.profiles, self.longest, self.fading = Profiles.of(data), longest, fading
+    def __init__(self, data: Interactions, settings: NeighboursConfig):
+        self.profiles, self.settings = Profiles.of(data), settings
         shape = (data.n_users + 1, data.n_items + 1)
         met = sparse.csr_array((np.ones(len(data.train)), (data.train["user_id"], data.train["item_id"])), shape=shape)
         unit = met / np.maximum(np.sqrt(met.power(2).sum(0)), 1e-12)
@@ -52,8 +52,8 @@ class ItemNeighbours(NextItemRanker):
     def score_catalogue(self, histories: Sequence[Sequence[int]]) -> np.ndarray:
         weights = sparse.lil_array((len(histories), self.similar.shape[0]))
         for row, history in enumerate(histories):
-            recent = list(history)[-self.longest :]
-            weights[row, recent] = self.fading ** np.arange(len(recent))[::-1]
+            recent = list(history)[-self.settings.history :]
+            weights[row, recent] = self.settings.fading ** np.arange(len(recent))[::-1]
         scores = (weights.tocsr() @ self.similar).toarray()
         scores[:, 0] = -np.inf
         return scores

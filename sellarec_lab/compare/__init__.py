@@ -9,6 +9,7 @@ from sellarec_lab.compare.methods import CORE, METHODS, TITLES, method, models_f
 from sellarec_lab.compare.next_item import NEXT_ITEM
 from sellarec_lab.compare.outcomes import Method, outcome, put_together
 from sellarec_lab.compare.protocol import (
+    NEXT_METRICS,
     Scored,
     decoding,
     finished,
@@ -19,13 +20,15 @@ from sellarec_lab.compare.protocol import (
     run,
 )
 from sellarec_lab.compare.sanity import battery, renumber, sanity
-from sellarec_lab.compare.tables import METRICS, NEXT_METRICS, Summary, cells, paired_tests, parts, summary, table
+from sellarec_lab.compare.search import GRIDS, search
+from sellarec_lab.compare.tables import METRICS, Summary, cells, paired_tests, parts, summary, table
 from sellarec_lab.compare.tasks import DECODING, LAST_ITEM, RATING, Task, likers, next_item
 from sellarec_lab.compare.text import markdown, section, write_section
 
 __all__ = [
-    "CORE", "DECODING", "LAST_ITEM", "METHODS", "METRICS", "NEXT_ITEM", "NEXT_METRICS", "RATING", "TITLES", "Fusion",
-    "Method", "Scored", "Summary", "Task", "battery", "cells", "decoding", "finished", "full_ranking", "fuse", "likers",
-    "markdown", "method", "models_for", "next_item", "outcome", "paired_tests", "parts", "plan", "predictions",
-    "put_together", "rating_stages", "renumber", "run", "sanity", "section", "summary", "table", "write_section",
+    "CORE", "DECODING", "GRIDS", "LAST_ITEM", "METHODS", "METRICS", "NEXT_ITEM", "NEXT_METRICS", "RATING", "TITLES",
+    "Fusion", "Method", "Scored", "Summary", "Task", "battery", "cells", "decoding", "finished", "full_ranking",
+    "fuse", "likers", "markdown", "method", "models_for", "next_item", "outcome", "paired_tests", "parts", "plan",
+    "predictions", "put_together", "rating_stages", "renumber", "run", "sanity", "search", "section", "summary",
+    "table", "write_section",
 ]  # fmt: skip

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from sellarec_lab import collab, config, lcrec
+from sellarec_lab import collab, config, lcrec, runtime
 from sellarec_lab.compare.outcomes import Method, put_together
 from sellarec_lab.compare.tasks import DECODING
 from sellarec_lab.config import TASKS, Preset
@@ -16,10 +16,13 @@ def _method(title: str, group: str, source: str, stage: Callable[[Preset, Intera
     return Method(title, group, source, stage, tasks=("next-item", *more))
 
 
-def _counts(title: str, source: str, model: Callable[[Interactions], object]) -> Method:
+def _counts(title: str, source: str, name: str, model: Callable[[Preset, Interactions], object]) -> Method:
+    def stage(cfg: Preset, data: Interactions) -> Stage:
+        inputs = {"settings": config.as_dict(cfg.neighbours)}
+        return runtime.stage(cfg, data, name, inputs, runtime.nothing, lambda _: model(cfg, data), code=code)
+
     code = ("sellarec_lab.collab.next_item",)
-    made = put_together(model.__name__, lambda cfg, data: model(data), code=code)
-    return _method(title, "reference", source, made)
+    return _method(title, "reference", source, stage)
 
 
 def _lcrec(title: str, group: str, source: str, **changes: object) -> Method:
@@ -50,9 +53,13 @@ BY_TEMPLATE = {
     f"lcrec-template-{number + 1}": _by_template(number) for number in range(1, len(lcrec.TEMPLATES["sequence"]))
 }
 NEXT_ITEM: dict[str, Method] = {
-    "next-popularity": _counts("Popularity, next item", "number of the item's rows in train", collab.PopularNext),
+    "next-popularity": _counts(
+        "Popularity, next item", "number of the item's rows in train", "next-popularity",
+        lambda cfg, data: collab.PopularNext(data),
+    ),
     "item-knn": _counts(
-        "Item neighbours", "cosine over train's users, recent items count more", collab.ItemNeighbours
+        "Item neighbours", "cosine over train's users, recent items count more", "item-neighbours",
+        lambda cfg, data: collab.ItemNeighbours(data, cfg.neighbours),
     ),
     "sasrec-next": _method(
         "SASRec, full softmax", "collaborative", "arXiv 1808.09781, cross-entropy over the catalogue (2309.07602)",

@@ -23,6 +23,7 @@ from sellarec_lab.data import Interactions
 from sellarec_lab.runtime import Stage
 
 Tick = Callable[[str], None]
+NEXT_METRICS = ("hr@10", "ndcg@10")  # what models of next items are compared by
 Cell = tuple[Preset, str, tuple[tuple[Task, str], ...]]  # a preset with its seed, a model, and what it is asked
 
 
@@ -118,7 +119,7 @@ def run(
     planned = plan(chosen, cfg.seed, seeds, ablation_seeds)
     cfg = dataclasses.replace(cfg, artifacts=str(runtime.artifacts_folder(cfg.artifacts).resolve()))
     cells = [_cell(cfg, name, seed, rank_users) for name, seed in planned]
-    for (c, name, _), error in _made(data, _lightest_first(cells, data), workers, cluster):
+    for (c, name, _), error in cells_made(data, _lightest_first(cells, data), workers, cluster):
         if error:
             out.failures[name, c.seed] = error
         if tick is not None:
@@ -152,19 +153,19 @@ def _lightest_first(cells: list[Cell], data: Interactions) -> list[Cell]:
     return sorted(cells, key=lambda cell: len(method(cell[1]).stage(cell[0], data).line))
 
 
-def _made(
+def cells_made(
     data: Interactions, cells: list[Cell], workers: int, cluster: str | None
 ) -> Iterator[tuple[Cell, str | None]]:
     """Each cell with its error, or None, as they are done."""
     workers = min(workers, len(cells)) if cluster is None else -1
-    waiting = {(cell[0].seed, cell[1]): cell for cell in cells}
+    waiting = list(cells)
     with _pool(workers, cluster) as parallel:
         try:
             for cell, error in parallel(joblib.delayed(_attempt)(cell, data, os.getpid()) for cell in cells):
-                del waiting[cell[0].seed, cell[1]]
+                waiting.remove(cell)
                 yield cell, error
         except TerminatedWorkerError as death:
-            yield from ((cell, f"a worker was killed ({death}); run again to go on") for cell in waiting.values())
+            yield from ((cell, f"a worker was killed ({death}); run again to go on") for cell in waiting)
 
 
 @contextlib.contextmanager

@@ -13,7 +13,7 @@ from tqdm.auto import tqdm
 
 from sellarec_lab import metrics, runtime
 from sellarec_lab.compare.methods import METHODS, TITLES
-from sellarec_lab.compare.protocol import Scored, decoding, full_ranking, predictions, rating_stages
+from sellarec_lab.compare.protocol import NEXT_METRICS, Scored, decoding, full_ranking, predictions, rating_stages
 from sellarec_lab.compare.tasks import DECODING, LAST_ITEM, next_item
 from sellarec_lab.config import Preset
 from sellarec_lab.data import Interactions, warmth
@@ -22,7 +22,6 @@ METRICS = ("auc", "uauc")  # in every part of test
 WITHIN = ("ndcg", "map")  # on the whole test split; within a user, as UAUC is
 CALIBRATION = ("log_loss", "ece")  # after a logistic calibration that is fitted on valid, the same for every model
 RANKING = next_item().metrics
-NEXT_METRICS = ("hr@10", "ndcg@10")  # what models of next items are compared by
 Runs = Sequence[pd.DataFrame]  # a model's scored test frames, one a seed
 Models = Mapping[str, Runs]
 UNCORRECTED = "ties count as hits"

@@ -1,7 +1,7 @@
 """Tasks: what is asked, by which verb a model answers, and what is measured. Nothing here knows a model."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -67,10 +67,15 @@ LAST_ITEM = Task(
 )  # fmt: skip
 
 
-def some_next(data: Interactions, split: str, users: int = 200, seed: int = 0) -> pd.DataFrame:
+def some_next(data: Interactions, split: str, users: int, seed: int = 0) -> pd.DataFrame:
     """A fixed sample of what `next_items` asks, in its order."""
     asked = next_items(data, split)
     return asked.iloc[np.sort(np.random.default_rng(seed).permutation(len(asked))[:users])]
+
+
+def some_next_items(users: int) -> Task:
+    """`LAST_ITEM` for so many users."""
+    return replace(LAST_ITEM, ask=some_next, options={"users": users})
 
 
 DECODING = Task("decoding", "inspect", some_next, ("query", "survived", "exists"), (), {"users": 200})

@@ -19,6 +19,7 @@ from sellarec_lab.config.settings import (
     LoraConfig,
     MFConfig,
     MiniLMConfig,
+    NeighboursConfig,
     NextItemConfig,
     PromptConfig,
     SASRecConfig,
@@ -29,6 +30,6 @@ from sellarec_lab.config.tree import as_dict, replace
 __all__ = [
     "ALL_LINEAR", "PRESETS", "TASKS", "AlignmentConfig", "BackboneConfig", "CodesConfig", "DINConfig", "IndexConfig",
     "InjectionConfig", "LCRecConfig", "LightGCNConfig", "LoopConfig", "LoraConfig", "MFConfig", "MiniLMConfig",
-    "NextItemConfig", "Preset", "PromptConfig", "SASRecConfig", "TuningConfig", "as_dict", "faster", "preset",
-    "replace",
+    "NeighboursConfig", "NextItemConfig", "Preset", "PromptConfig", "SASRecConfig", "TuningConfig", "as_dict",
+    "faster", "preset", "replace",
 ]  # fmt: skip

@@ -18,6 +18,7 @@ from sellarec_lab.config.settings import (
     LoraConfig,
     MFConfig,
     MiniLMConfig,
+    NeighboursConfig,
     NextItemConfig,
     PromptConfig,
     SASRecConfig,
@@ -48,6 +49,7 @@ class Preset:
     indices: IndexConfig = IndexConfig()
     lcrec: LCRecConfig = LCRecConfig()
     next_item: NextItemConfig = NextItemConfig()
+    neighbours: NeighboursConfig = NeighboursConfig()
     artifacts: str = field(default="artifacts", metadata={"location": True})
 
 

@@ -110,6 +110,14 @@ class NextItemConfig:
 
 
 @dataclass(frozen=True)
+class NeighboursConfig:
+    """Neighbours of items, for the next item."""
+
+    history: int = 20  # most recent items whose neighbours count
+    fading: float = 0.8  # the item n places back counts fading ** n
+
+
+@dataclass(frozen=True)
 class DINConfig:
     """Deep Interest Network (arXiv 1706.06978): the liked items, weighted by their bearing on the candidate."""
 
