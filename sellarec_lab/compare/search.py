@@ -36,10 +36,10 @@ GRIDS: dict[str, list[Setting]] = {  # eight a method, so that none is tuned har
     "item-knn": _grid(neighbours__fading=(0.5, 0.7, 0.85, 1.0), neighbours__history=(5, 50)),
     "sasrec-next": _grid(**_SEQUENCES, next_item__loop__weight_decay=(0.0, 1.0)),
     "tiger": _grid(
-        lcrec__loop__learning_rate=(1e-3, 3e-3), lcrec__loop__weight_decay=(0.0, 1.0), lcrec__decoder__layers=(2, 4)
+        lcrec__loop__learning_rate=(1e-3, 3e-3), lcrec__loop__batch_size=(8, 32), lcrec__decoder__layers=(2, 4)
     ),
     "lcrec": _grid(
-        lcrec__loop__learning_rate=(1e-3, 3e-3), lcrec__lora__r=(16, 64), lcrec__loop__batch_size=(32, 64)
+        lcrec__loop__learning_rate=(1e-3, 3e-3), lcrec__loop__batch_size=(8, 32), lcrec__lora__r=(16, 64)
     ),
 }  # fmt: skip
 
