@@ -51,7 +51,7 @@ class Generation(Page):
     def pick(self, user: int | str) -> None:
         """A user's history before the last thing they took (internal id, or text: the original one)."""
         self._taken(self.lookup.user(user))
-        self._desk.show()
+        self._show()
 
     def reset(self) -> None:
         """The user's own history again."""
@@ -98,7 +98,7 @@ class Generation(Page):
             raise ValueError("the indices are complete: there is no further step; start over")
         with self._desk.busy("writing ..."):
             self.steps.append(next(self._writing))
-        self._desk.show()
+        self._show()
         return self.steps[-1]
 
     def finish(self) -> list[pd.DataFrame]:
@@ -116,7 +116,7 @@ class Generation(Page):
         with self._desk.busy("searching ..."):
             found = self.model.search(words, k=10) if words.strip() else pd.DataFrame()
         self.wish, self.found_items = words, found
-        self._desk.show()
+        self._show()
         return found
 
     @property
@@ -136,14 +136,19 @@ class Generation(Page):
 
     def _taken(self, user_id: int) -> None:
         rows = self.lookup.rated(user_id)
+        rows = rows[rows["label"] == 1]
         if rows.empty:
-            raise ValueError(f"user {user_id} has no rows in the data {self.data.name!r}; search for another one")
+            raise ValueError(f"user {user_id} has liked nothing in the data {self.data.name!r}; search for another one")
         *own, self.truth = rows["item_id"].tolist()
         self.user_id, self._own = user_id, tuple(i for i in own if self.model.catalogue.words[i])
         self._begin(self._own)
 
     def _read(self, history: tuple[int, ...]) -> None:
         self._begin(history)
+        self._show()
+
+    def _show(self) -> None:
+        self.error = None
         self._desk.show()
 
     def _begin(self, history: tuple[int, ...]) -> None:

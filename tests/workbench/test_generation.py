@@ -1,5 +1,7 @@
 """The bench of a model that writes: a step at a time, it shows what the model says, and nothing fails silently."""
 
+import dataclasses
+
 import benches
 import numpy as np
 import pytest
@@ -67,7 +69,7 @@ def test_what_fails_raises_and_changes_nothing(bench):
     before = bench.history
     for wrong, message in (
         (lambda: bench.drop(bench.truth), "is not in the history"), (lambda: bench.add(before[0]), "already"),
-        (lambda: bench.widen(0), "beams: 0, expected 1 to 20"), (lambda: bench.pick(9999), "user 9999 has no rows"),
+        (lambda: bench.widen(0), "beams: 0, expected 1 to 20"), (lambda: bench.pick(9999), "9999 has liked nothing"),
         (lambda: bench.pick("nobody"), "no user has the id"), (lambda: bench.export("page.json"), "not as .json"),
     ):  # fmt: skip
         with pytest.raises(ValueError, match=message):
@@ -95,6 +97,20 @@ def test_controls_do_what_methods_do_and_show_what_fails(bench):
     assert isinstance(bench.error, ValueError) and "nobody found" in w["error"].value
     w["users"].value = bench.found.users[1]
     assert bench.error is None and bench.user_id == bench.found.users[1]
+    w["search"].value = "nobody there either"
+    bench.restart()
+    assert bench.error is None and w["error"].value == ""
+
+
+def test_what_was_not_liked_is_no_history(writer, ring):
+    user = int(ring.test["user_id"].iloc[0])
+    disliked = ring.train.assign(label=(ring.train["item_id"] != ring.train["item_id"].iloc[0]).astype(int))
+    bench = workbench.open(writer, dataclasses.replace(ring, train=disliked))
+    bench.pick(user)
+    assert (
+        ring.train["item_id"].iloc[0] not in bench.history
+        and len(bench.history) == len(ring.test["history"].iloc[0]) - 1
+    )
 
 
 def test_a_page_without_script_and_another_model_is_refused(bench, writer, ring, tmp_path):
