@@ -46,6 +46,8 @@ def run(cfg: Preset, root: str | None = None, seeds: int = 1, notebooks: bool = 
     print(runtime.describe(cfg), flush=True)
     data_set, out = data.load(cfg.dataset, root), runtime.artifacts_folder(cfg.artifacts) / cfg.name
     chosen, executed = compare.models_for(data_set), []
+    if not chosen:
+        raise ValueError(f"{cfg.name}: test holds likes alone, so there is nothing to rate; take the command 'lcrec'")
     pages = sorted(notebook_folder().glob("[0-9][0-9]*.ipynb")) if notebooks else []
     with tqdm(total=len(chosen) * seeds + len(pages), desc="all", unit="part") as bar:
         tick = partial(_tick, bar)

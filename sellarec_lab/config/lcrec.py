@@ -22,9 +22,7 @@ class LCRecConfig:
     start: str = "words"  # rows of new tokens start at the mean of the words of the items that share the code; "random"
     beams: int = 20
     prefix: float = 0.0  # weight of the losses that the beginnings of indices have (APAO); 0: the paper's loss alone
-    collaborative: float = (
-        0.0  # weight of SASRec's item vectors beside the words' where indices are made (after LETTER)
-    )
+    collaborative: float = 0.0  # weight of SASRec's item vectors beside the words', for indices (after LETTER)
     decoder: MiniLMConfig = MiniLMConfig()  # sizes of the decoder without language
     lora: LoraConfig = LoraConfig(dropout=0.0)
     loop: LoopConfig = LoopConfig(learning_rate=2e-3, batch_size=64, epochs=10, evaluations=1, patience=3)

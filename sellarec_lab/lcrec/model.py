@@ -122,7 +122,8 @@ class LCRec(NextItemRanker):
         else:
             llm.save_whole(self.lm, folder / "model")
         settings = {"backbone": dataclasses.asdict(self.backbone), "lcrec": dataclasses.asdict(self.settings)}
-        known = {"profiles": dataclasses.asdict(self.profiles), "catalogue": dataclasses.asdict(self.catalogue)}
+        told = dataclasses.asdict(dataclasses.replace(self.catalogue, reviews={}))  # what people wrote stays here
+        known = {"profiles": dataclasses.asdict(self.profiles), "catalogue": told}
         runtime.write_text(folder / "catalogue.json", json.dumps(known))
         told = settings | {"libraries": runtime.versions()}
         runtime.write_text(folder / "lcrec_config.json", json.dumps(told, indent=1))
@@ -150,6 +151,5 @@ def load(folder: str | Path) -> LCRec:
     people = known["profiles"]
     for name in ("liked", "seen"):
         people[name] = {int(user): items for user, items in people[name].items()}
-    said = known["catalogue"]
-    said = Catalogue(**said | {"reviews": {int(item): texts for item, texts in said.get("reviews", {}).items()}})
+    said = Catalogue(**known["catalogue"])
     return LCRec(lm, backbone, said, Profiles(**people), settings)
