@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 import torch
 
-from sellarec_lab import collab, compare, data
+from sellarec_lab import collab, compare, data, metrics
 from sellarec_lab.config import LoopConfig, NeighboursConfig, NextItemConfig
 
 
@@ -98,6 +98,9 @@ def test_models_of_next_items_stand_in_the_one_table(lm_folder, ring, tmp_path):
     told = results[(results["split"] == "test") & (results["metric"] == "hr@10")].set_index("model")["value"]
     assert f"mean ± standard deviation): HR@10 {told[['lcrec', *asked]].mean():.4f}" in text
     generous = results[results["split"] == compare.tables.UNCORRECTED].set_index(["model", "metric"])["value"]
+    best = scored["next-popularity"][0].assign(rank=lambda ranks: ranks["best"])
+    assert generous["next-popularity", "ndcg@10"] == pytest.approx(metrics.value(best, "ndcg@10"))
+    assert metrics.value(best, "ndcg@10") > metrics.value(scored["next-popularity"][0], "ndcg@10") + 1e-3
     assert generous["next-popularity", "hr@10"] >= told["next-popularity"] and ("lcrec", "hr@10") not in generous
     assert (
         "HR@10, ties count as hits" in text

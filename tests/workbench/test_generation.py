@@ -121,3 +121,11 @@ def test_a_page_without_script_and_another_model_is_refused(bench, writer, ring,
     with pytest.raises(ValueError, match="open it alone"):
         workbench.open({"a": writer, "b": writer}, ring)
     assert np.isfinite(bench.steps[-1]["score"]).all()
+
+
+def test_what_people_wrote_is_not_saved_with_a_model(writer, tmp_path):
+    told = dataclasses.replace(writer.catalogue, reviews={1: ["a private word"]})
+    model = lcrec.LCRec(writer.lm, writer.backbone, told, writer.profiles, writer.settings)
+    model.save_pretrained(tmp_path)
+    assert "private" not in (tmp_path / "catalogue.json").read_text(encoding="utf-8")
+    assert lcrec.load(tmp_path).catalogue.words == list(told.words)
