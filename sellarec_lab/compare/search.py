@@ -23,6 +23,9 @@ def _grid(**choices: Sequence[Any]) -> list[Setting]:
 
 
 _SEQUENCES = {"next_item__loop__learning_rate": (1e-3, 3e-3), "next_item__dropout": (0.2, 0.5)}
+_INDICES = {
+    "lcrec__loop__learning_rate": (2e-3, 4e-3), "lcrec__loop__batch_size": (8, 16), "lcrec__loop__epochs": (4, 8)
+}  # fmt: skip
 GRIDS: dict[str, list[Setting]] = {  # eight a method, so that none is tuned harder
     "mf": _grid(mf__dim=(8, 16, 32, 64), mf__loop__weight_decay=(1.0, 3.0)),
     "mf-plain": _grid(mf_plain__dim=(8, 16, 32, 64), mf_plain__loop__weight_decay=(1.0, 3.0)),
@@ -35,12 +38,8 @@ GRIDS: dict[str, list[Setting]] = {  # eight a method, so that none is tuned har
     "din": _grid(din__dropout=(0.2, 0.5), din__loop__learning_rate=(3e-3, 1e-2), din__loop__weight_decay=(0.3, 3.0)),
     "item-knn": _grid(neighbours__fading=(0.5, 0.7, 0.85, 1.0), neighbours__history=(5, 50)),
     "sasrec-next": _grid(**_SEQUENCES, next_item__loop__weight_decay=(0.0, 1.0)),
-    "tiger": _grid(
-        lcrec__loop__learning_rate=(1e-3, 3e-3), lcrec__loop__batch_size=(8, 32), lcrec__decoder__layers=(2, 4)
-    ),
-    "lcrec": _grid(
-        lcrec__loop__learning_rate=(1e-3, 3e-3), lcrec__loop__batch_size=(8, 32), lcrec__lora__r=(16, 64)
-    ),
+    "tiger": _grid(**_INDICES),
+    "lcrec": _grid(**_INDICES),
 }  # fmt: skip
 
 
