@@ -143,12 +143,12 @@ def _mkr(name: str, root: Path) -> Graphs:
     """Triples in `kg.txt`; entities keep the order of their numbers, which are all the name they have."""
     members = read_members(root, name, ["kg.txt", _ITEM_FILE])
     triples, items = read_table(members, "kg.txt", TRIPLE), read_table(members, _ITEM_FILE, ["item", "entity"])
-    head, tail = triples.numbers("head"), triples.numbers("tail")
+    head, relation, tail = triples.numbers("head"), triples.text("relation"), triples.numbers("tail")
     entities = pd.Index(np.unique(np.r_[head, tail]))
-    own = items.places("entity", entities, "the head or tail of a triple")
     names = entities.astype(str).to_numpy(dtype=object)
-    named = np.stack([head.astype(str), triples.text("relation"), tail.astype(str)], axis=1).astype(object)
-    shop = dict(zip(items.once("item", items.text("item")), names[own], strict=True))
+    own = names[items.places("entity", entities, "the head or tail of a triple")]
+    shop = dict(zip(items.once("item", items.text("item")), own, strict=True))
+    named = np.stack([head.astype(str), relation, tail.astype(str)], axis=1).astype(object)
     return _alone(from_triples(name, named, entities=names, items=shop))
 
 
