@@ -5,6 +5,15 @@ underscore, ``preset("tiny", injection__loop__epochs=2)``. Unknown names are ref
 """
 
 from sellarec_lab.config.indices import IndexConfig
+from sellarec_lab.config.kg import (
+    COMBINATIONS,
+    DECODERS,
+    ENCODERS,
+    DistillationConfig,
+    KGConfig,
+    PathConfig,
+    TripleConfig,
+)
 from sellarec_lab.config.lcrec import TASKS, LCRecConfig
 from sellarec_lab.config.loop import LoopConfig
 from sellarec_lab.config.presets import PRESETS, Preset, faster, preset
@@ -28,8 +37,9 @@ from sellarec_lab.config.settings import (
 from sellarec_lab.config.tree import as_dict, replace
 
 __all__ = [
-    "ALL_LINEAR", "PRESETS", "TASKS", "AlignmentConfig", "BackboneConfig", "CodesConfig", "DINConfig", "IndexConfig",
-    "InjectionConfig", "LCRecConfig", "LightGCNConfig", "LoopConfig", "LoraConfig", "MFConfig", "MiniLMConfig",
-    "NeighboursConfig", "NextItemConfig", "Preset", "PromptConfig", "SASRecConfig", "TuningConfig", "as_dict",
-    "faster", "preset", "replace",
+    "ALL_LINEAR", "COMBINATIONS", "DECODERS", "ENCODERS", "PRESETS", "TASKS", "AlignmentConfig", "BackboneConfig",
+    "CodesConfig", "DINConfig", "DistillationConfig", "IndexConfig", "InjectionConfig", "KGConfig", "LCRecConfig",
+    "LightGCNConfig", "LoopConfig", "LoraConfig", "MFConfig", "MiniLMConfig", "NeighboursConfig", "NextItemConfig",
+    "PathConfig", "Preset", "PromptConfig", "SASRecConfig", "TripleConfig", "TuningConfig", "as_dict", "faster",
+    "preset", "replace",
 ]  # fmt: skip

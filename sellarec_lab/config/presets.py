@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sellarec_lab.config.indices import IndexConfig
+from sellarec_lab.config.kg import KGConfig
 from sellarec_lab.config.lcrec import LCRecConfig
 from sellarec_lab.config.loop import LoopConfig
 from sellarec_lab.config.settings import (
@@ -50,6 +51,7 @@ class Preset:
     lcrec: LCRecConfig = LCRecConfig()
     next_item: NextItemConfig = NextItemConfig()
     neighbours: NeighboursConfig = NeighboursConfig()
+    kg: KGConfig = KGConfig()
     artifacts: str = field(default="artifacts", metadata={"location": True})
 
 

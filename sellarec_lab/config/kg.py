@@ -1,0 +1,103 @@
+"""Knowledge graphs (arXiv 2306.02679): joint pre-training of a teacher, local re-training of a student.
+
+The paper's sizes, rates and weights are not public; all defaults are this project's choice.
+"""
+
+from dataclasses import dataclass
+
+from sellarec_lab.config.loop import LoopConfig, require
+
+COMBINATIONS = ("collapse", "swap", "extra relation", "disjoint")  # PyKEEN's names for a pair of graphs
+ENCODERS = ("transformer", "skipping", "recurrent")
+DECODERS = ("transe", "distmult", "rotate", "conve")
+
+
+@dataclass(frozen=True)
+class PathConfig:
+    """A model that reads relational paths, and the walks that it learns from."""
+
+    encoder: str = "transformer"
+    dim: int = 128
+    layers: int = 2
+    heads: int = 4
+    dropout: float = 0.2
+    hops: int = 2  # relations in a path
+    depth: float = 0.7  # how much a walk shuns the neighbourhood that it comes from (RSN: 0.7); 0.5: not at all
+    crossing: float = 0.5  # how much it seeks entities that several graphs share (RSN: 0.5, to align 0.9)
+    negatives: int = 4096  # entities drawn anew each step that compete with the right one; 0: all of them
+    smoothing: float = 0.1  # label smoothing
+    loop: LoopConfig = LoopConfig(
+        learning_rate=2e-3, batch_size=512, epochs=20, weight_decay=0.0, evaluations=1, patience=4
+    )
+
+    def __post_init__(self):
+        require(self.encoder in ENCODERS, f"encoder is one of {', '.join(ENCODERS)}, got {self.encoder!r}")
+        for name in ("dim", "layers", "heads", "hops"):
+            require(getattr(self, name) > 0, f"{name} must be positive, got {getattr(self, name)}")
+        require(self.dim % self.heads == 0, f"dim must be a multiple of heads, got {self.dim} and {self.heads}")
+        for name in ("depth", "crossing"):  # at 0 or 1 a walk could find no way on
+            require(0 < getattr(self, name) < 1, f"{name} lies between 0 and 1, got {getattr(self, name)}")
+        require(0 <= self.dropout < 1, f"dropout lies from 0 to below 1, got {self.dropout}")
+        require(0 <= self.smoothing < 1, f"smoothing lies from 0 to below 1, got {self.smoothing}")
+        require(self.negatives >= 0, f"negatives must not be negative, got {self.negatives}")
+
+
+@dataclass(frozen=True)
+class DistillationConfig:
+    """What a student takes over from its teacher; a weight of 0 switches a level off."""
+
+    features: float = 1.0  # entity vectors
+    network: float = 0.5  # the encoder's states on the same path
+    predictions: float = 0.5  # the distribution over what comes next
+    temperature: float = 2.0
+
+    def __post_init__(self):
+        for name in ("features", "network", "predictions"):
+            require(getattr(self, name) >= 0, f"{name} must not be negative, got {getattr(self, name)}")
+        require(self.temperature > 0, f"temperature must be positive, got {self.temperature}")
+
+
+@dataclass(frozen=True)
+class TripleConfig:
+    """A model of triples alone (TransE, DistMult, RotatE, ConvE)."""
+
+    decoder: str = "distmult"
+    dim: int = 128
+    dropout: float = 0.2
+    negatives: int = 0  # drawn anew each step, shared by its rows; 0: every entity
+    margin: float = 9.0  # of distances (TransE, RotatE)
+    loop: LoopConfig = LoopConfig(
+        learning_rate=3e-3, batch_size=512, epochs=20, weight_decay=0.0, evaluations=1, patience=4
+    )
+
+    def __post_init__(self):
+        require(self.decoder in DECODERS, f"decoder is one of {', '.join(DECODERS)}, got {self.decoder!r}")
+        require(self.dim > 0 and self.dim % 2 == 0, f"dim must be even and positive, got {self.dim}")
+        require(self.negatives >= 0, f"negatives must not be negative, got {self.negatives}")
+
+
+@dataclass(frozen=True)
+class KGConfig:
+    """Several graphs, one of which is the target."""
+
+    target: str = ""  # name of the target graph
+    background: tuple[str, ...] = ()  # the teacher's graphs; none named: all but the target
+    combine: str = "collapse"  # how linked entities meet
+    alignment: float = 1.0  # share of the links that is used
+    noise: float = 0.0  # share of the used links that is made wrong
+    reach: int = 1  # relations from an aligned entity that the linked subgraph goes
+    cap: int = 50  # most neighbours that it takes of an entity, those of the highest degree
+    subgraph: bool = True  # False: the student sees the target's triples alone
+    teacher: PathConfig = PathConfig()
+    student: PathConfig = PathConfig(dim=64)
+    start: str = "teacher"  # the student's tables start at the teacher's principal components; "random"
+    distillation: DistillationConfig = DistillationConfig()
+    triple: TripleConfig = TripleConfig()
+
+    def __post_init__(self):
+        require(self.combine in COMBINATIONS, f"combine is one of {', '.join(COMBINATIONS)}, got {self.combine!r}")
+        require(self.start in ("teacher", "random"), f"start is 'teacher' or 'random', got {self.start!r}")
+        for name in ("alignment", "noise"):
+            require(0 <= getattr(self, name) <= 1, f"{name} lies from 0 to 1, got {getattr(self, name)}")
+        require(self.reach >= 0, f"reach must not be negative, got {self.reach}")
+        require(self.cap > 0, f"cap must be positive, got {self.cap}")
