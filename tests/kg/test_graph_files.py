@@ -52,6 +52,7 @@ def test_archive_folder_and_unpacked_are_the_same(dbp5l: Path, tmp_path: Path) -
     bare = zipped(dbp5l, tmp_path / "any name.zip")
     tar = tarred(tmp_path / "any.tar.gz", {f"./x/{path}": text for path, text in dbp5l_files().items()})
     written(tmp_path / "held", {"mkr-book.zip": b"", "notes.txt": b""})
+    written(dbp5l.parent, {"DBP-5L.zip": b"unpacked files win over what lies beside them"})
     roots = [dbp5l, str(dbp5l), dbp5l.parent, archive, archive.parent, bare, tar]
     assert len({kg.load("dbp-5l", root).fingerprint for root in roots}) == 1
 
