@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 import torch
-from accelerate.utils import find_executable_batch_size
+from accelerate.utils.memory import should_reduce_batch_size
 
 from sellarec_lab import metrics
 from sellarec_lab.kg.graph import Graph
@@ -70,15 +70,21 @@ class LinkRanker:
         known = Known.of(self.graph)
         heads, relations, tails = (torch.tensor(asked[c].to_numpy()) for c in ("head", "relation", "tail"))
 
-        @find_executable_batch_size(starting_batch_size=max(1, min(_FIRST, _SCORES // self.graph.n_entities)))
-        def counted(batch_size: int) -> torch.Tensor:
-            parts = zip(heads.split(batch_size), relations.split(batch_size), tails.split(batch_size))
-            return torch.cat([self._standing(known, *part) for part in parts], dim=1)
-
-        better, equal, many = counted().numpy()
+        size = max(1, min(_FIRST, _SCORES // self.graph.n_entities))
+        better, equal, many = self._counted(known, (heads, relations, tails), size).numpy()
         ranks = {"query": asked.index, "target": tails.numpy(), "rank": 1 + better + equal / 2, "candidates": many}
         told = {"ties": "mean", "best": 1 + better, "worst": 1 + better + equal, "side": asked["side"].to_numpy()}
         return pd.DataFrame(ranks | told)
+
+    def _counted(self, known: Known, asked: tuple[torch.Tensor, ...], size: int) -> torch.Tensor:
+        """`_standing` of all queries, so many at a time; half as many where memory runs out."""
+        try:
+            parts = zip(*(column.split(size) for column in asked))
+            return torch.cat([self._standing(known, *part) for part in parts], dim=1)
+        except RuntimeError as error:
+            if size == 1 or not should_reduce_batch_size(error):
+                raise
+        return self._counted(known, asked, size // 2)
 
     def _standing(
         self, known: Known, heads: torch.Tensor, relations: torch.Tensor, tails: torch.Tensor
