@@ -6,8 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from sellarec_lab import collab, sella
+from sellarec_lab import collab, kg, sella
 from sellarec_lab.compare.fusion import Fusion
+from sellarec_lab.compare.links import LINKS
 from sellarec_lab.compare.next_item import NEXT_ITEM
 from sellarec_lab.compare.outcomes import Method, outcome, put_together
 from sellarec_lab.compare.sanity import battery
@@ -84,6 +85,7 @@ METHODS: dict[str, Method] = {
     "fusion-all-cf": _fusion("Late fusion: all without an LLM", *_NUMBERS, *_RIVALS[1:]),
     "fusion-all": _fusion("Late fusion: all with SeLLa-Rec", *_NUMBERS, *_RIVALS, "sella"),
     **NEXT_ITEM,
+    **LINKS,
 }  # fmt: skip
 TITLES = {name: method.title for name, method in METHODS.items()}
 CORE = ("oracle", "means", "mf", "zero-shot", "tallrec", "collm", "sella")  # what the first notebooks speak of
@@ -100,10 +102,10 @@ def method(name: str) -> Method:
     return METHODS[name]
 
 
-def models_for(data: Interactions, which: str = "core") -> list[str]:
+def models_for(data: Interactions | kg.Graphs, which: str = "core") -> list[str]:
     """Names of the methods that can run on this data, in the table's order: "core" (the seven of the first
     notebooks), "all", or a group ("paper", "ablation", ...). The oracle is there only where the truth is known; where
-    test holds nothing but likes, rows can't be rated and the next item is asked for instead.
+    test holds nothing but likes, rows can't be rated and the next item is asked for instead; of graphs, links.
 
     Raises:
         ValueError: neither "core", "all" nor a group.
@@ -111,7 +113,14 @@ def models_for(data: Interactions, which: str = "core") -> list[str]:
     groups = {m.group for m in METHODS.values()}
     if which not in {"core", "all", *groups}:
         raise ValueError(f"unknown choice of models {which!r}; known: core, all, {', '.join(sorted(groups))}")
-    task = "next-item" if data.test["label"].all() else "rating"
+    task = _asked(data)
     fit = [name for name, m in METHODS.items() if m.tasks[0] == task and (name != "oracle" or data.truth is not None)]
     chosen = CORE if which == "core" else [name for name in fit if which in ("all", METHODS[name].group)]
     return [name for name in chosen if name in fit]
+
+
+def _asked(data: Interactions | kg.Graphs) -> str:
+    """The first task that this data has questions for."""
+    if isinstance(data, kg.Graphs):
+        return "link"
+    return "next-item" if data.test["label"].all() else "rating"

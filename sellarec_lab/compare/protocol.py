@@ -17,7 +17,7 @@ from joblib.externals.loky.process_executor import TerminatedWorkerError
 from sellarec_lab import runtime
 from sellarec_lab.compare.methods import METHODS, TITLES, method, models_for
 from sellarec_lab.compare.outcomes import forget, outcome
-from sellarec_lab.compare.tasks import DECODING, LAST_ITEM, RATING, Task, next_item
+from sellarec_lab.compare.tasks import DECODING, LAST_ITEM, LINK, RATING, Task, next_item
 from sellarec_lab.config import Preset
 from sellarec_lab.data import Interactions
 from sellarec_lab.runtime import Stage
@@ -58,8 +58,8 @@ def predictions(cfg: Preset, data: Interactions, model: str, split: str = "test"
 
 
 def asked_first(model: str) -> Task:
-    """The task that a method is in the table for: to rate rows, or to say what comes next."""
-    return RATING if method(model).tasks[0] == "rating" else LAST_ITEM
+    """The task that a method is in the table for: to rate rows, to say what comes next, or what is linked."""
+    return {task.name: task for task in (RATING, LAST_ITEM, LINK)}[method(model).tasks[0]]
 
 
 def rating_stages(cfg: Preset, data: Interactions, model: str) -> dict[str, Stage]:

@@ -13,8 +13,16 @@ from tqdm.auto import tqdm
 
 from sellarec_lab import metrics, runtime
 from sellarec_lab.compare.methods import METHODS, TITLES
-from sellarec_lab.compare.protocol import NEXT_METRICS, Scored, decoding, full_ranking, predictions, rating_stages
-from sellarec_lab.compare.tasks import DECODING, LAST_ITEM, next_item
+from sellarec_lab.compare.protocol import (
+    NEXT_METRICS,
+    Scored,
+    asked_first,
+    decoding,
+    full_ranking,
+    predictions,
+    rating_stages,
+)
+from sellarec_lab.compare.tasks import DECODING, LAST_ITEM, LINK, next_item
 from sellarec_lab.config import Preset
 from sellarec_lab.data import Interactions, warmth
 
@@ -24,16 +32,19 @@ CALIBRATION = ("log_loss", "ece")  # after a logistic calibration that is fitted
 RANKING = next_item().metrics
 Runs = Sequence[pd.DataFrame]  # a model's scored test frames, one a seed
 Models = Mapping[str, Runs]
+LINK_METRICS = ("mrr", "hits@1")  # what models of links are compared by
 UNCORRECTED = "ties count as hits"
+TAILS = "test-tails"  # of links: tails alone, as papers on DBP-5L ask
 _BINS = 10  # of equal width, for the expected calibration error
 
 
 def parts(frame: pd.DataFrame, data: Interactions | None = None) -> dict[str, np.ndarray]:
     """Row masks of the test split and of its warm and cold rows. Warm: user and item both occur in train; with
     ``data`` also the stricter "warm3": both at least three times. A part without a single user who has both labels
-    can't be ranked and is left out. `Ranks` have one part, all of test."""
+    can't be ranked and is left out. `Ranks` have one part, all of test; those of links have their tails as well."""
     if "query" in frame:
-        return {"test": np.ones(len(frame), dtype=bool)}
+        everything = {"test": np.ones(len(frame), dtype=bool)}
+        return everything | ({TAILS: (frame["side"] == "tail").to_numpy()} if "side" in frame else {})
     warm = frame["is_warm"].to_numpy(dtype=bool)
     masks = {"test": np.ones(len(frame), dtype=bool), "test-warm": warm, "test-cold": ~warm}
     if data is not None:
@@ -56,7 +67,7 @@ def table(cfg: Preset, data: Interactions, scored: Models, samples: int = 1000, 
             continue
         seeds = _presets(cfg, name, scored)
         spent = round(sum(runtime.costs(rating_stages(c, data, name).values())["seconds"] for c in seeds), 1)
-        measured = _ranked(frames, data, samples)
+        measured = _ranked(frames, data, samples, asked_first(name).metrics)
         if "query" not in frames[0]:
             measured += _calibrated(seeds, data, name, frames, samples)
         if rank_users and "next-item" in METHODS[name].tasks[1:]:
@@ -80,15 +91,14 @@ def _presets(cfg: Preset, name: str, scored: Models) -> list[Preset]:
     return [dataclasses.replace(cfg, seed=s) for s in _by_seed(scored, name, cfg.seed)]
 
 
-def _ranked(frames: Runs, data: Interactions, samples: int) -> list[tuple]:
-    if "query" in frames[0]:
-        found = [("test", metric, *metrics.interval(frames, metric, samples)) for metric in LAST_ITEM.metrics]
-        return found + _uncorrected(frames, samples)
-    return [
+def _ranked(frames: Runs, data: Interactions, samples: int, asked: Sequence[str]) -> list[tuple]:
+    ranks = "query" in frames[0]
+    found = [
         (part, metric, *metrics.interval([f[mask] for f in frames], metric, samples))
         for part, mask in parts(frames[0], data).items()
-        for metric in (METRICS if part != "test" else METRICS + WITHIN)
+        for metric in (asked if ranks else METRICS if part != "test" else METRICS + WITHIN)
     ]
+    return found + (_uncorrected(frames, samples) if ranks else [])
 
 
 def _uncorrected(frames: Runs, samples: int) -> list[tuple]:
@@ -97,7 +107,8 @@ def _uncorrected(frames: Runs, samples: int) -> list[tuple]:
     generous = [frame.assign(rank=frame["best"], ties="best") for frame in frames]
     if all((frame["best"] == frame["rank"]).all() for frame in frames):
         return []
-    return [(UNCORRECTED, metric, *metrics.interval(generous, metric, samples)) for metric in NEXT_METRICS]
+    compared = _compared(frames[0])
+    return [(UNCORRECTED, metric, *metrics.interval(generous, metric, samples)) for metric in compared]
 
 
 def _calibrated(seeds: list[Preset], data: Interactions, name: str, frames: Runs, samples: int) -> list[tuple]:
@@ -142,13 +153,20 @@ def paired_tests(scored: Models, against: str = "sella", samples: int = 1000) ->
             continue
         ours, theirs = ([by_seed[seed] for seed in both] for by_seed in frames)
         for part, mask in parts(ours[0]).items():
-            for metric in METRICS if "query" not in ours[0] else NEXT_METRICS:
+            for metric in _compared(ours[0]):
                 pair = metrics.paired([f[mask] for f in ours], [f[mask] for f in theirs], metric, samples)
                 rows.append((name, part, metric, *pair, metrics.detectable(pair)))
     names = ["model", "split", "metric", "difference", "low", "high", "p_value", "users", "detectable"]
     tests = pd.DataFrame(rows, columns=names)
     tests.insert(7, "p_holm", tests.groupby(["split", "metric"])["p_value"].transform(_holm))
     return tests
+
+
+def _compared(frame: pd.DataFrame) -> tuple[str, ...]:
+    """The metrics that models with such answers are compared by."""
+    if "query" not in frame:
+        return METRICS
+    return LINK_METRICS if "side" in frame else NEXT_METRICS
 
 
 def _holm(p: pd.Series) -> pd.Series:
@@ -231,5 +249,7 @@ def _column(split: str, metric: str) -> str:
     if split == UNCORRECTED:
         return f"{metric.upper()}, {split}"
     part = {"test": "all", "test-warm": "warm", "test-cold": "cold"}.get(split, split)
+    if metric in LINK.metrics and not split.startswith("catalogue"):
+        return f"{'tails' if split == TAILS else 'both ends'}: {metric.upper()}"
     ranked = split.startswith("catalogue") or metric in LAST_ITEM.metrics
     return metric.upper() if ranked else f"{part} {metric.upper().replace('_', ' ')}"

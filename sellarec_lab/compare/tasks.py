@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from sellarec_lab import kg
 from sellarec_lab.data import Interactions, next_items
 
 
@@ -64,6 +65,16 @@ RATING = Task(
 
 LAST_ITEM = Task(
     "next-item", "rank", next_items, (*_RANKS, "best"), ("hr@1", "hr@5", "hr@10", "hr@50", "ndcg@5", "ndcg@10"),
+)  # fmt: skip
+
+
+def links(graphs: kg.Graphs, split: str) -> pd.DataFrame:
+    """Both ends of every triple of the target in a split."""
+    return kg.queries(graphs[graphs.target], split)
+
+
+LINK = Task(
+    "link", "rank", links, (*_RANKS, "best", "worst", "side"), ("mrr", "hits@1", "hits@3", "hits@10"),
 )  # fmt: skip
 
 

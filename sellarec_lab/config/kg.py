@@ -78,9 +78,8 @@ class TripleConfig:
 
 @dataclass(frozen=True)
 class KGConfig:
-    """Several graphs, one of which is the target."""
+    """Several graphs, one of which is the target (`kg.Graphs.target`)."""
 
-    target: str = ""  # name of the target graph
     background: tuple[str, ...] = ()  # the teacher's graphs; none named: all but the target
     combine: str = "collapse"  # how linked entities meet
     alignment: float = 1.0  # share of the links that is used

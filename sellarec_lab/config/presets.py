@@ -80,7 +80,7 @@ _TINY = Preset(
     din=DINConfig(loop=_loop(CF_LOOP, weight_decay=0.1)),
     codes=CodesConfig(loop=_loop(CF_LOOP, weight_decay=3.0)),
     indices=IndexConfig(codes=16),
-    lcrec=LCRecConfig(lora=_WHOLE_LORA, loop=_loop(LCRecConfig().loop, learning_rate=3e-3, batch_size=8, epochs=8)),
+    lcrec=LCRecConfig(lora=_WHOLE_LORA, loop=_loop(LCRecConfig().loop, batch_size=8, epochs=8)),
 )
 _ML1M_CPU = Preset(
     name="ml-1m-cpu",
@@ -103,7 +103,9 @@ _OFFICE = Preset(
     dataset="lc-rec",
     backbone=_read_here(vocabulary=3000, steps=1500),
     indices=IndexConfig(levels=3, codes=64),
-    lcrec=LCRecConfig(vectors="mean", lora=_WHOLE_LORA),
+    lcrec=LCRecConfig(
+        vectors="mean", lora=_WHOLE_LORA, loop=_loop(LCRecConfig().loop, batch_size=16, epochs=10, rows=6000)
+    ),
 )
 _QWEN_LOOP = LoopConfig(learning_rate=2e-4, batch_size=16, micro_batch=8, epochs=1, warmup=0.01)
 _T4 = Preset(

@@ -12,6 +12,7 @@ from sellarec_lab.kg.graph import Graph, Graphs
 from sellarec_lab.kg.known import GraphModel
 from sellarec_lab.kg.known import load as load_model
 from sellarec_lab.kg.learning import Distillation
+from sellarec_lab.kg.lookup import Frequency, Lookup
 from sellarec_lab.kg.model import PathModel, Paths
 from sellarec_lab.kg.paths import Walker
 from sellarec_lab.kg.pipeline import Pipeline, retrain, teach
@@ -20,7 +21,8 @@ from sellarec_lab.kg.report import statistics, validate
 from sellarec_lab.kg.subgraph import Subgraph, linked_subgraph, target_alone
 
 __all__ = [
-    "LOADERS", "Combined", "Distillation", "Graph", "GraphModel", "Graphs", "LinkRanker", "PathModel", "Paths",
+    "LOADERS", "Combined", "Distillation", "Frequency", "Graph", "GraphModel", "Graphs", "LinkRanker", "Lookup",
+    "PathModel", "Paths",
     "Pipeline", "Subgraph", "Walker", "combine", "from_triples", "linked_subgraph", "load", "load_model", "quality",
     "queries", "retrain", "some_links", "split_triples", "statistics", "target_alone", "teach", "validate",
 ]  # fmt: skip

@@ -3,6 +3,7 @@
 - DBP-5L (Chen et al., KEnS, EMNLP Findings 2020): five languages of DBpedia, one vocabulary of relations, links.
 - DBP15K (Sun, Hu & Li, JAPE, ISWC 2017): pairs of languages for entity alignment; no splits.
 - FB15k-237 (Toutanova & Chen 2015) and WN18RR (Dettmers et al., AAAI 2018): the usual benchmarks of completion.
+- the embedded world's catalogue and the archive that knows more.
 - MKR's graphs of MovieLens-1M and Book-Crossing (Wang et al., WWW 2019): entities without names, items; no splits.
 """
 
@@ -14,14 +15,17 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from sellarec_lab.data import SPLITS
 from sellarec_lab.data.errors import problem
 from sellarec_lab.data.files import given
 from sellarec_lab.data.members import Members, read_members
+from sellarec_lab.data.tiny import default_folder
 from sellarec_lab.kg.build import from_triples
 from sellarec_lab.kg.graph import Graph, Graphs
 from sellarec_lab.kg.tables import Table, read_table
 
 LANGUAGES = ("el", "en", "es", "fr", "ja")
+TINY = ("catalogue", "archive")
 PAIRS = ("zh_en", "ja_en", "fr_en")
 TRIPLE = ("head", "relation", "tail")
 _SPLIT_FILES = {"train": "train", "valid": "val", "test": "test"}
@@ -33,12 +37,13 @@ def load(name: str, root: str | Path | None = None, **options: Any) -> Graphs:
     """Load knowledge graphs by name.
 
     Args:
-        name: "dbp-5l", "dbp15k", "fb15k-237", "wn18rr", "mkr-movie" or "mkr-book".
-        root: the zip or tar.gz as published, the unpacked folder, or a folder that holds either.
+        name: "tiny", "dbp-5l", "dbp15k", "fb15k-237", "wn18rr", "mkr-movie" or "mkr-book".
+        root: the zip or tar.gz as published, the unpacked folder, or a folder that holds either; tiny needs none.
         options: of dbp15k: `pair`, "zh_en" (default), "ja_en" or "fr_en".
 
     Returns:
-        The graphs "el", "en", "es", "fr" and "ja" of dbp-5l, the two languages of dbp15k, else one called `name`.
+        The graphs "catalogue" and "archive" of tiny, "el", "en", "es", "fr" and "ja" of dbp-5l, the two languages of
+        dbp15k, else one called `name`.
         dbp15k and mkr come without splits: all triples are in train (`split_triples` makes some).
 
     Raises:
@@ -48,6 +53,8 @@ def load(name: str, root: str | Path | None = None, **options: Any) -> Graphs:
     """
     if name not in LOADERS:
         raise ValueError(f"unknown graphs {name!r}; known: {', '.join(LOADERS)}. For your own use from_triples.")
+    if name == "tiny" and root is None:
+        root = default_folder()
     return LOADERS[name](name, given(root, name, f"the archive or folder {name}"), **options)
 
 
@@ -152,11 +159,31 @@ def _mkr(name: str, root: Path) -> Graphs:
     return _alone(from_triples(name, named, entities=names, items=shop))
 
 
+def _tiny(name: str, root: Path) -> Graphs:
+    files = {part: f"graphs/{part}.tsv" for part in ("catalogue", "archive", "links")}
+    members = read_members(root, name, list(files.values()))
+    catalogue, archive = (_split_inside(read_table(members, files[part], (*TRIPLE, "split"))) for part in TINY)
+    films = {row[0].removeprefix("film "): row[0] for row in catalogue["train"] if row[0].startswith("film ")}
+    graphs = {"catalogue": from_triples("catalogue", **catalogue, items=films)}
+    graphs["archive"] = from_triples("archive", **archive)
+    links = read_table(members, files["links"], TINY)
+    ends = [links.named(part, pd.Index(graphs[part].entities), f"an entity of {part}") for part in TINY]
+    return Graphs(graphs, {TINY: np.stack(ends, axis=1)}, shared_relations=False)
+
+
+def _split_inside(table: Table) -> dict[str, np.ndarray]:
+    """Triples by their split, which stands in the file. str objects [n, 3] each"""
+    names, split = _names(table), table.text("split")
+    table.refuse(~np.isin(split, SPLITS), "split", f"one of {', '.join(SPLITS)}")
+    return {part: names[split == part] for part in SPLITS}
+
+
 def _alone(graph: Graph) -> Graphs:
     return Graphs({graph.name: graph}, {}, shared_relations=False)
 
 
 LOADERS: dict[str, Callable[..., Graphs]] = {
+    "tiny": _tiny,
     "dbp-5l": _dbp5l,
     "dbp15k": _dbp15k,
     "fb15k-237": _named,

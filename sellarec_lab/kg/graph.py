@@ -8,7 +8,7 @@ import functools
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 
 import numpy as np
@@ -105,14 +105,17 @@ class Graphs:
         graphs: by name.
         links: by the names of two graphs, in one order only: int64 [n, 2], entity of the first, entity of the second.
         shared_relations: whether a relation's name means the same in every graph.
+        target: the graph that questions are about; the first one if none is named.
 
     Raises:
         DataError: a graph under another's name; links between unknown graphs, in both directions, or to no entity.
+        ValueError: no graph of the target's name.
     """
 
     graphs: Mapping[str, Graph]
     links: Mapping[tuple[str, str], np.ndarray]
     shared_relations: bool
+    target: str = ""
 
     def __post_init__(self) -> None:
         if not self.graphs:
@@ -120,6 +123,7 @@ class Graphs:
         for name, graph in self.graphs.items():
             if name != graph.name:
                 raise problem(f"graphs, key {name!r}", "the graph's own name", repr(graph.name), "Rename one of them.")
+        object.__setattr__(self, "target", self[self.target or next(iter(self.graphs))].name)
         for pair, rows in self.links.items():
             self._check_pair(pair)
             ends = {f"entity of {name}": self.graphs[name].n_entities for name in pair}
@@ -137,6 +141,10 @@ class Graphs:
     def __len__(self) -> int:
         return len(self.graphs)
 
+    def about(self, target: str) -> "Graphs":
+        """The same graphs, with questions about another of them. Raises ValueError for an unknown name."""
+        return replace(self, target=target)
+
     def others(self, name: str) -> list[str]:
         """The names of all graphs but this one."""
         return [other for other in self.graphs if other != self[name].name]
@@ -151,7 +159,8 @@ class Graphs:
 
     @functools.cached_property
     def fingerprint(self) -> str:
-        """SHA-256 (hex) over the graphs, their names and the links; neither order nor direction of storage matters."""
+        """SHA-256 (hex) over the graphs, their names and the links; neither order nor direction of storage matters, nor
+        which one is the target."""
         return _digest(self._content())
 
     def _content(self) -> Iterator[bytes]:

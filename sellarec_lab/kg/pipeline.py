@@ -9,6 +9,8 @@ import torch
 
 from sellarec_lab import config, metrics, runtime
 from sellarec_lab.config import Preset
+from sellarec_lab.data.errors import problem
+from sellarec_lab.kg.build import split_triples
 from sellarec_lab.kg.combine import Combined, combine, some_links
 from sellarec_lab.kg.graph import Graph, Graphs
 from sellarec_lab.kg.known import GraphModel, path_model
@@ -18,28 +20,31 @@ from sellarec_lab.kg.ranking import queries
 from sellarec_lab.kg.subgraph import Subgraph, linked_subgraph, target_alone
 from sellarec_lab.runtime import Stage
 
+_HELD_OUT = 0.05
 _JUDGED = 1000  # so many valid triples of a graph judge a state
 
 
 @dataclass(eq=False)
 class Pipeline:
-    """The stages of a preset's ``kg`` on several graphs.
+    """The stages of a preset's ``kg`` on several graphs; of a graph that has no splits a twentieth becomes valid.
 
     Raises:
-        ValueError: a target or background graph that is not among them.
+        ValueError: a background graph that is not among them.
     """
 
     cfg: Preset
     graphs: Graphs
 
     def __post_init__(self):
-        for name in (self.target, *self.background):
+        for name in self.background:
             self.graphs[name]  # says which there are
+        held = {name: with_valid(graph) for name, graph in self.graphs.graphs.items()}
+        self.graphs = dataclasses.replace(self.graphs, graphs=held)
 
     @property
     def target(self) -> str:
-        """The graph that the student is for; the first one if none is named."""
-        return self.cfg.kg.target or next(iter(self.graphs))
+        """The graph that the student is for."""
+        return self.graphs.target
 
     @property
     def background(self) -> tuple[str, ...]:
@@ -107,6 +112,7 @@ class Pipeline:
             return _kept(stage, trained) | {"entities": len(part.rows), "triples": len(part.triples)}
 
         inputs = {n: v for n, v in config.as_dict(settings).items() if n not in ("teacher", "triple")}
+        inputs |= {"target": self.target, "background": list(self.background)}
         return self._stage("kg-student", inputs, make, *([self.teacher] if taught else []))
 
     @property
@@ -143,6 +149,15 @@ class Pipeline:
         both = np.concatenate([relations, inverse])
         return Counterparts(torch.from_numpy(entities[self.subgraph.rows]), torch.from_numpy(both))
 
+    @functools.cached_property
+    def ranker(self) -> Stage:
+        """The student as the target's model, a `GraphModel`; nothing is left to make."""
+        code = ("sellarec_lab.kg.ranking",)
+        asked, make = {"target": self.target}, runtime.nothing
+        return runtime.stage(
+            self.cfg, self.graphs, "kg-model", asked, make, lambda _: self.model(), self.student, code=code
+        )
+
     def model(self) -> GraphModel:
         """The student as the target's model."""
         relations = self.joined.relations[self.target]
@@ -153,6 +168,19 @@ class Pipeline:
         return GraphModel(
             self.teacher.value(), self.graphs[name], self.before.entities[name], self.before.relations[name]
         )
+
+
+def with_valid(graph: Graph) -> Graph:
+    """The graph; where nothing is held out, with a twentieth of its triples as valid.
+
+    Raises:
+        DataError: a test split, but nothing to choose a state by.
+    """
+    if len(graph.valid):
+        return graph
+    if len(graph.test):
+        raise problem(f"graph {graph.name!r}, valid", "at least one triple", "none", "Hold some out of train.")
+    return split_triples(graph, _HELD_OUT, 0.0)
 
 
 def teach(cfg: Preset, graphs: Graphs) -> Pipeline:
@@ -177,8 +205,8 @@ def retrain(cfg: Preset, teacher: Pipeline, target: str) -> GraphModel:
     """
     theirs = teacher.cfg.kg
     kept = {name: getattr(theirs, name) for name in ("combine", "alignment", "noise", "teacher")}
-    kg = dataclasses.replace(cfg.kg, target=target, background=teacher.background, **kept)
-    return Pipeline(dataclasses.replace(cfg, seed=teacher.cfg.seed, kg=kg), teacher.graphs).model()
+    kg = dataclasses.replace(cfg.kg, background=teacher.background, **kept)
+    return Pipeline(dataclasses.replace(cfg, seed=teacher.cfg.seed, kg=kg), teacher.graphs.about(target)).model()
 
 
 @torch.no_grad()

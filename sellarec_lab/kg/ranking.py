@@ -36,10 +36,14 @@ class Known(NamedTuple):
 
     @classmethod
     def of(cls, graph: Graph) -> "Known":
-        """All three splits of a graph, with inverses."""
-        head, relation, tail = np.unique(graph.with_inverses(graph.triples), axis=0).T  # sorted by head, then relation
-        keys = head * 2 * graph.n_relations + relation
-        return cls(torch.from_numpy(keys), torch.from_numpy(tail.copy()), graph.n_relations)
+        """All three splits of a graph, with inverses; each once."""
+        return cls.among(np.unique(graph.with_inverses(graph.triples), axis=0), graph.n_relations)
+
+    @classmethod
+    def among(cls, triples: np.ndarray, n_relations: int) -> "Known":
+        """Triples [n, 3] with inverses, in any order."""
+        head, relation, tail = triples[np.lexsort((triples[:, 1], triples[:, 0]))].T
+        return cls(torch.tensor(head * 2 * n_relations + relation), torch.tensor(tail), n_relations)
 
     def cells(self, heads: torch.Tensor, relations: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """(row of the query, tail) of all true tails of queries [B]."""

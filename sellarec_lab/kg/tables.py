@@ -37,7 +37,14 @@ class Table:
 
     def places(self, column: str, known: pd.Index, what: str) -> np.ndarray:
         """Where each number of the column stands in the `known` ones, which `what` describes. int64 [n]"""
-        places = known.get_indexer(self.numbers(column)).astype(np.int64)
+        return self._places(self.numbers(column), column, known, what)
+
+    def named(self, column: str, known: pd.Index, what: str) -> np.ndarray:
+        """Where each name of the column stands in the `known` ones, which `what` describes. int64 [n]"""
+        return self._places(self.text(column), column, known, what)
+
+    def _places(self, values: np.ndarray, column: str, known: pd.Index, what: str) -> np.ndarray:
+        places = known.get_indexer(values).astype(np.int64)
         self.refuse(places < 0, column, what)
         return places
 

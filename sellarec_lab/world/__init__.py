@@ -14,6 +14,7 @@ from safetensors.torch import save_file
 
 from sellarec_lab.world.audience import TRAIN_DAYS, make_audience, rate, true_probability
 from sellarec_lab.world.films import make_films
+from sellarec_lab.world.graphs import make_graphs
 from sellarec_lab.world.texts import documents
 
 __all__ = ["SEED", "build", "documents", "films_of", "generate"]
@@ -39,7 +40,8 @@ def generate(seed: int = SEED) -> tuple[pd.DataFrame, pd.DataFrame, np.ndarray]:
 
 
 def build(folder: Path, seed: int = SEED) -> None:
-    """Write ``items.csv, users.csv, interactions.csv, truth.safetensors, hidden.json``: the same bytes for one seed.
+    """Write ``items.csv, users.csv, interactions.csv, truth.safetensors, hidden.json`` and the folder ``graphs``: the
+    same bytes for one seed.
 
     ``hidden.json`` holds each film's scene for those who want to look behind the curtain; no model reads it.
     """
@@ -50,4 +52,7 @@ def build(folder: Path, seed: int = SEED) -> None:
     columns = ["user_id", "item_id", "label", "timestamp", "split"]
     table[columns].to_csv(folder / "interactions.csv", index=False, lineterminator="\n")
     save_file({"probability": torch.from_numpy(truth).half().contiguous()}, folder / "truth.safetensors")
+    (folder / "graphs").mkdir(exist_ok=True)
+    for name, rows in make_graphs(np.random.default_rng([seed, 3]), films).items():
+        rows.to_csv(folder / "graphs" / f"{name}.tsv", sep="\t", index=False, header=False, lineterminator="\n")
     (folder / "hidden.json").write_text(json.dumps({"scene": films["scene"].tolist()}) + "\n", encoding="utf-8")

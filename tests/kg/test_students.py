@@ -104,6 +104,8 @@ def test_manifests_tell_sizes(tmp_path) -> None:
     )
 
 
-def test_an_unknown_target_is_refused(tmp_path) -> None:
+def test_an_unknown_graph_is_refused(tmp_path) -> None:
     with pytest.raises(ValueError, match="choose one of here, there, elsewhere"):
-        kg.Pipeline(preset(tmp_path, kg__target="nowhere"), cinemas())
+        cinemas().about("nowhere")
+    with pytest.raises(ValueError, match="choose one of here, there, elsewhere"):
+        kg.Pipeline(preset(tmp_path, kg__background=("nowhere",)), cinemas())
