@@ -1,4 +1,4 @@
-"""Command line, for those without a notebook: ``python -m sellarec_lab run | compare | lcrec | search |
+"""Command line, for those without a notebook: ``python -m sellarec_lab run | compare | lcrec | kg | search |
 doctor | world``."""
 
 import argparse
@@ -24,6 +24,7 @@ def _preset(args: argparse.Namespace):
     from sellarec_lab.config import preset
 
     other = {"backbone__name": args.llm, "backbone__pretraining": None} if args.llm else {}
+    other |= {"kg__root": args.graph} if args.graph else {}
     return preset(args.preset, seed=args.seed, artifacts=args.artifacts, **other)
 
 
@@ -55,9 +56,18 @@ def _compare(args: argparse.Namespace) -> int:
     command = "python -m sellarec_lab " + shlex.join(args.typed)
     results = report.bench(
         cfg, args.data, models, args.seeds, args.workers, args.against, command, args.into, args.rank_users,
-        next_item=args.next_item, ablation_seeds=args.ablation_seeds, cluster=args.cluster,
+        ask=_asked(args), ablation_seeds=args.ablation_seeds, cluster=args.cluster,
     )  # fmt: skip
     return int(results["value"].isna().any())
+
+
+def _asked(args: argparse.Namespace):
+    """What the command's table asks."""
+    from sellarec_lab import report
+
+    if args.command == "kg":
+        return report.links(args.target)
+    return report.NEXT_ITEMS if args.command == "lcrec" else report.RATINGS
 
 
 def _search(args: argparse.Namespace) -> None:
@@ -88,6 +98,7 @@ def _parser() -> argparse.ArgumentParser:
     shared.add_argument("--preset", default="tiny")
     shared.add_argument("--data", help="folder or zip of the data set, where it does not ship with the lab")
     shared.add_argument("--llm", help="another language model than the preset's: a hub id or a folder")
+    shared.add_argument("--graph", help="folder or archive of the preset's knowledge graph, for rows that read one")
     shared.add_argument("--seeds", type=int, default=1, help="how many seeds every model is trained with")
     shared.add_argument("--seed", type=int, default=0, help="the first seed")
     shared.add_argument("--artifacts", default="artifacts")
@@ -98,6 +109,7 @@ def _parser() -> argparse.ArgumentParser:
     for name, says, against in (
         ("compare", "every method on one protocol; resumable", "sella"),
         ("lcrec", "what comes next: LC-Rec beside what it is measured by, over the whole catalogue", "lcrec"),
+        ("kg", "what is linked: a student of one knowledge graph beside what it is measured by", "kg-student"),
     ):
         table = commands.add_parser(name, help=says, parents=[shared])
         table.add_argument("--models", default="all", help="all, core, a group, or names with commas (see --list)")
@@ -108,7 +120,9 @@ def _parser() -> argparse.ArgumentParser:
         table.add_argument("--fast", action="store_true", help="a few rows, epochs and users: checks that all runs")
         table.add_argument("--into", type=Path, help="a markdown file whose section <command>:<preset> is replaced")
         table.add_argument("--list", action="store_true", help="name all methods and stop")
-        table.set_defaults(do=_compare, next_item=name == "lcrec", rank_users=0)
+        table.set_defaults(do=_compare, rank_users=0)
+        if name == "kg":
+            table.add_argument("--target", default="", help="the graph to re-train for; by default the first")
         if name == "compare":  # the other ranks for everybody
             table.add_argument("--rank-users", type=int, default=100, help="rank the whole catalogue for so many users")
     says = "eight settings a method, judged on valid: the same effort for all"

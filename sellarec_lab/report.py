@@ -6,10 +6,10 @@ and ``report.html``, `bench` adds ``compare.html`` and ``compare.md``.
 
 import html
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import nbformat
 import pandas as pd
@@ -19,7 +19,7 @@ from nbconvert.filters import markdown2html
 from plotly.offline import get_plotlyjs
 from tqdm.auto import tqdm
 
-from sellarec_lab import compare, data, runtime, views
+from sellarec_lab import compare, data, kg, runtime, views
 from sellarec_lab.config import Preset
 
 _STYLE = """
@@ -31,6 +31,28 @@ font-size:13px}summary{cursor:pointer;color:#555}section{border-top:3px solid #0
 nav a{margin-right:1rem}.scroll{overflow-x:auto}
 """
 _live = partial(go.Figure.to_html, full_html=False, include_plotlyjs=False)  # for a page that brings plotly itself
+
+
+class Asked(NamedTuple):
+    """What a table asks: how its data is loaded from (preset, root), and where its results go."""
+
+    load: Callable[[Preset, str | None], Any]
+    section: str
+    folder: str = ""
+
+
+RATINGS = Asked(lambda cfg, root: data.load(cfg.dataset, root), "compare")
+NEXT_ITEMS = Asked(lambda cfg, root: data.as_sequences(data.load(cfg.dataset, root)), "lcrec", "next-item")
+
+
+def links(target: str = "") -> Asked:
+    """What is linked in the target, one of the preset's graphs; the first if none is named."""
+
+    def load(cfg: Preset, root: str | None) -> kg.Graphs:
+        graphs = kg.load(cfg.kg.graphs, root or cfg.kg.root or None)
+        return graphs.about(target) if target else graphs
+
+    return Asked(load, f"kg:{target}" if target else "kg", f"links-{target}" if target else "links")
 
 
 def run(cfg: Preset, root: str | None = None, seeds: int = 1, notebooks: bool = True) -> pd.DataFrame:
@@ -68,7 +90,7 @@ def run(cfg: Preset, root: str | None = None, seeds: int = 1, notebooks: bool = 
 def bench(
     cfg: Preset, root: str | None = None, models: list[str] | str = "all", seeds: int = 1, workers: int | None = None,
     against: str = "sella", command: str = "", into: Path | None = None, rank_users: int = 100, *,
-    next_item: bool = False, **options: Any,
+    ask: Asked | None = None, **options: Any,
 ) -> pd.DataFrame:  # fmt: skip
     """Fill the table for many models and leave it as csv, page and markdown; returns the results.
 
@@ -79,16 +101,15 @@ def bench(
         against: the model that all others are compared with.
         command: what the reader should type to get the same, for the markdown.
         into: a markdown file whose section ``compare:<preset>`` is replaced.
-        next_item: ask what comes next in each user's likes (leave-one-out) instead of who likes what; the section is
-            then ``lcrec:<preset>``, and files lie one folder deeper.
+        ask: another question than who likes what: `NEXT_ITEMS` or `links`; its name is the section's, and files lie in
+            its folder.
         rank_users, options: as `compare.run` takes them (``ablation_seeds``, ``cluster``).
     """
     started = time.perf_counter()
     decision = runtime.workers() if workers is None else runtime.Decision(str(workers), "asked for")
     print(f"{runtime.describe(cfg)}\n{'workers':<13} {decision}", flush=True)
-    data_set, out = data.load(cfg.dataset, root), runtime.artifacts_folder(cfg.artifacts) / cfg.name
-    if next_item:
-        data_set, out = data.as_sequences(data_set), out / "next-item"
+    ask = RATINGS if ask is None else ask
+    data_set, out = ask.load(cfg, root), runtime.artifacts_folder(cfg.artifacts) / cfg.name / ask.folder
     chosen = compare.models_for(data_set, models) if isinstance(models, str) else models
     if against not in chosen:
         raise ValueError(f"{against!r} is compared with the others, but is not among {', '.join(chosen)}")
@@ -104,7 +125,7 @@ def bench(
     runtime.write_text(out / "compare.md", text)
     runtime.write_text(out / "compare.html", _bench_page(results, tests, cells, against))
     if into is not None:
-        compare.write_section(into, f"{'lcrec' if next_item else 'compare'}:{cfg.name}", text)
+        compare.write_section(into, f"{ask.section}:{cfg.name}", text)
     _say(cfg, compare.summary(results, cells), started, scored.failures)
     return results
 
@@ -154,8 +175,8 @@ def _write(out: Path, **tables: pd.DataFrame) -> None:
 
 
 def _bench_page(results: pd.DataFrame, tests: pd.DataFrame, cells: pd.DataFrame, against: str) -> str:
-    named, rated = _named(results), "auc" in set(results["metric"])
-    first, second = compare.METRICS if rated else compare.NEXT_METRICS
+    named = _named(results)
+    first, second = compare.compared_by(results["metric"])
     figures = [views.results_forest(named, first), views.results_forest(named, second)]
     if (results["model"] == "oracle").any():
         figures.append(views.gap_closed(named))

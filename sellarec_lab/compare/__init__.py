@@ -5,6 +5,7 @@ never made again; a cell that fails is a row with its error, and the rest goes o
 """
 
 from sellarec_lab.compare.fusion import Fusion, fuse
+from sellarec_lab.compare.links import LINKS
 from sellarec_lab.compare.methods import CORE, METHODS, TITLES, method, models_for
 from sellarec_lab.compare.next_item import NEXT_ITEM
 from sellarec_lab.compare.outcomes import Method, outcome, put_together
@@ -21,14 +22,25 @@ from sellarec_lab.compare.protocol import (
 )
 from sellarec_lab.compare.sanity import battery, renumber, sanity
 from sellarec_lab.compare.search import GRIDS, search
-from sellarec_lab.compare.tables import METRICS, Summary, cells, paired_tests, parts, summary, table
-from sellarec_lab.compare.tasks import DECODING, LAST_ITEM, RATING, Task, likers, next_item
+from sellarec_lab.compare.tables import (
+    LINK_METRICS,
+    METRICS,
+    TAILS,
+    Summary,
+    cells,
+    compared_by,
+    paired_tests,
+    parts,
+    summary,
+    table,
+)
+from sellarec_lab.compare.tasks import DECODING, LAST_ITEM, LINK, RATING, Task, likers, next_item
 from sellarec_lab.compare.text import markdown, section, write_section
 
 __all__ = [
-    "CORE", "DECODING", "GRIDS", "LAST_ITEM", "METHODS", "METRICS", "NEXT_ITEM", "NEXT_METRICS", "RATING", "TITLES",
-    "Fusion", "Method", "Scored", "Summary", "Task", "battery", "cells", "decoding", "finished", "full_ranking",
-    "fuse", "likers", "markdown", "method", "models_for", "next_item", "outcome", "paired_tests", "parts", "plan",
-    "predictions", "put_together", "rating_stages", "renumber", "run", "sanity", "search", "section", "summary",
+    "CORE", "DECODING", "GRIDS", "LAST_ITEM", "LINK", "LINKS", "LINK_METRICS", "METHODS", "METRICS", "NEXT_ITEM",
+    "NEXT_METRICS", "RATING", "TAILS", "TITLES", "Fusion", "Method", "Scored", "Summary", "Task", "battery", "cells",
+    "compared_by", "decoding", "finished", "full_ranking", "fuse", "likers", "markdown", "method", "models_for",
+    "next_item", "outcome", "paired_tests", "parts", "plan", "predictions", "put_together", "rating_stages", "renumber", "run", "sanity", "search", "section", "summary",
     "table", "write_section",
 ]  # fmt: skip

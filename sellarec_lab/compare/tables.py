@@ -5,7 +5,7 @@ Intervals come from a bootstrap over users; with several seeds a value is the me
 
 import dataclasses
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -160,6 +160,12 @@ def paired_tests(scored: Models, against: str = "sella", samples: int = 1000) ->
     tests = pd.DataFrame(rows, columns=names)
     tests.insert(7, "p_holm", tests.groupby(["split", "metric"])["p_value"].transform(_holm))
     return tests
+
+
+def compared_by(measured: Collection[str]) -> tuple[str, str]:
+    """The two metrics that models are compared by where these were measured."""
+    (found,) = [pair for pair in (METRICS, NEXT_METRICS, LINK_METRICS) if set(pair) <= set(measured)][:1]
+    return found
 
 
 def _compared(frame: pd.DataFrame) -> tuple[str, ...]:

@@ -22,6 +22,12 @@ _NEXT = (
     "constraint, are the index of an item (200 users, first seed). SASRec's state was chosen by NDCG@10 on valid, that "
     "of the models that write by their loss on valid's next items."
 )
+_LINKS = (
+    "Every triple of the target's test split asks for both its ends, the head as the tail of the inverse relation; "
+    "candidates are all entities of the target, every other triple of train, valid and test left out; ties at the mean "
+    "of their ranks (*ties count as hits*: at the best). *Tails*: tails alone, as papers on DBP-5L ask; easier. Names "
+    "of entities are not used. States were chosen by MRR on valid."
+)
 _TESTS = (
     "p-values after Holm's correction over the models; *detectable* is the true difference that the comparison would "
     "find with 80 % power."
@@ -31,7 +37,8 @@ _TESTS = (
 def section(results: pd.DataFrame, tests: pd.DataFrame, cells: pd.DataFrame, against: str, facts: str) -> str:
     """The section: what was run (``facts``), the table, the paired tests, the stricter warm and cold, what failed."""
     if "auc" not in set(results["metric"]):
-        return _next_items(results, tests, cells, against, facts)
+        asked = _LINKS if "mrr" in set(results["metric"]) else _NEXT
+        return _ranked(results, tests, cells, against, f"{facts}\n\n{asked}")
     wide = summary(results, cells)
     first = [c for c in wide.columns if c.startswith(("seeds", "all AUC", "oracle", "all UAUC", "warm", "cold"))]
     rest = ["all NDCG", "all MAP", "all LOG LOSS", "all ECE", "seconds", "peak GB"]
@@ -52,8 +59,8 @@ def section(results: pd.DataFrame, tests: pd.DataFrame, cells: pd.DataFrame, aga
     return "\n\n".join([*out, *_failed(cells)]) + "\n"
 
 
-def _next_items(results: pd.DataFrame, tests: pd.DataFrame, cells: pd.DataFrame, against: str, facts: str) -> str:
-    out = [facts, f"{_NEXT} Cost: {_COST}.", markdown(summary(results, cells)), *_templates(results)]
+def _ranked(results: pd.DataFrame, tests: pd.DataFrame, cells: pd.DataFrame, against: str, facts: str) -> str:
+    out = [f"{facts} Cost: {_COST}.", markdown(summary(results, cells)), *_templates(results)]
     out += [f"{TITLES[against]} minus each, on the same users; {_TESTS}", markdown(_tests(tests), index=False)]
     return "\n\n".join([*out, *_failed(cells)]) + "\n"
 

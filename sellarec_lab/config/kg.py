@@ -3,7 +3,7 @@
 The paper's sizes, rates and weights are not public; all defaults are this project's choice.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from sellarec_lab.config.loop import LoopConfig, require
 
@@ -80,6 +80,8 @@ class TripleConfig:
 class KGConfig:
     """Several graphs, one of which is the target (`kg.Graphs.target`)."""
 
+    graphs: str = "tiny"  # which ones, by the name that `kg.load` knows
+    root: str = field(default="", metadata={"location": True})  # where their files lie, if they do not ship
     background: tuple[str, ...] = ()  # the teacher's graphs; none named: all but the target
     combine: str = "collapse"  # how linked entities meet
     alignment: float = 1.0  # share of the links that is used

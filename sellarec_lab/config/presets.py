@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sellarec_lab.config.indices import IndexConfig
-from sellarec_lab.config.kg import KGConfig
+from sellarec_lab.config.kg import KGConfig, PathConfig
 from sellarec_lab.config.lcrec import LCRecConfig
 from sellarec_lab.config.loop import LoopConfig
 from sellarec_lab.config.settings import (
@@ -71,6 +71,14 @@ _SMALL_LORA = LoraConfig(dropout=0.0, targets=("q_proj", "k_proj", "v_proj", "o_
 # LC-Rec's paper tunes the whole model: here adapters on all its layers. On the attention alone they learn to read
 # indices far more slowly.
 _WHOLE_LORA = LoraConfig(r=32, alpha=64, dropout=0.0)
+# Small graphs: no epoch has many steps, and for some epochs nothing seems to happen before relations come together.
+_SMALL_PATHS = LoopConfig(
+    learning_rate=5e-3, batch_size=64, epochs=30, weight_decay=0.0, evaluations=1, patience=30
+)  # fmt: skip
+_TINY_KG = KGConfig(
+    teacher=PathConfig(dim=64, negatives=0, loop=_SMALL_PATHS),
+    student=PathConfig(dim=32, layers=1, negatives=0, loop=_SMALL_PATHS),
+)
 _TINY = Preset(
     name="tiny",
     dataset="tiny",
@@ -81,6 +89,7 @@ _TINY = Preset(
     codes=CodesConfig(loop=_loop(CF_LOOP, weight_decay=3.0)),
     indices=IndexConfig(codes=16),
     lcrec=LCRecConfig(lora=_WHOLE_LORA, loop=_loop(LCRecConfig().loop, batch_size=8, epochs=8)),
+    kg=_TINY_KG,
 )
 _ML1M_CPU = Preset(
     name="ml-1m-cpu",
@@ -97,6 +106,7 @@ _ML1M_CPU = Preset(
     codes=CodesConfig(loop=_loop(CF_LOOP, weight_decay=0.3)),
     alignment=AlignmentConfig(loop=_loop(AlignmentConfig().loop, weight_decay=3.0)),
     indices=IndexConfig(codes=64),
+    kg=KGConfig(graphs="mkr-movie"),
 )
 _OFFICE = Preset(
     name="office",
@@ -169,6 +179,7 @@ def faster(cfg: Preset, name: str) -> Preset:
     short = LoopConfig(rows=640, batch_size=64, evaluations=1)
     cuts |= {part: {"loop": short} for part in ("tuning", "injection", "lcrec")}
     cuts["mf"] |= {"dim": 8}
+    cuts["kg"] = {"teacher__loop__epochs": 2, "student__loop__epochs": 2}
     cuts["alignment"] |= {"hidden": 32}
     cuts["prompt"] = {"history": 2}
     if cfg.backbone.pretraining is not None:

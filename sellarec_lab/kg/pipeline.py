@@ -5,6 +5,7 @@ import functools
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 import torch
 
 from sellarec_lab import config, metrics, runtime
@@ -98,7 +99,8 @@ class Pipeline:
     @functools.cached_property
     def student(self) -> Stage:
         """Local re-training on the linked subgraph; its value is the student's `PathModel`."""
-        settings, taught = self.cfg.kg, any(self._levels) or self.cfg.kg.start == "teacher"
+        settings = self.cfg.kg
+        taught = bool(self.background) and (any(self._levels) or settings.start == "teacher")
 
         def make(stage: Stage) -> dict:
             part = self.subgraph
@@ -162,6 +164,23 @@ class Pipeline:
         """The student as the target's model."""
         relations = self.joined.relations[self.target]
         return GraphModel(self.student.value(), self.graphs[self.target], self.subgraph.target, relations)
+
+    def facts(self) -> pd.DataFrame:
+        """The linked subgraph in names: ``head, relation, tail, graph``, a row a fact and graph that tells it. An
+        entity is called as in the target, or as in the first background graph that has it."""
+        names = dict.fromkeys((self.target, *self.background))
+        called = np.full(self.joined.n_entities, "", dtype=object)
+        for name in reversed(names):
+            called[self.joined.entities[name]] = self.graphs[name].entities
+        kept = np.isin(np.arange(self.joined.n_entities), self.subgraph.rows)
+        tables = []
+        for name in names:
+            rows = self.joined.in_rows(name, self.graphs[name].train)
+            inside, words = kept[rows[:, 0]] & kept[rows[:, 2]], np.array(self.graphs[name].relations, dtype=object)
+            head, tail = called[rows[inside, 0]], called[rows[inside, 2]]
+            relation = words[self.graphs[name].train[inside, 1]]
+            tables.append(pd.DataFrame({"head": head, "relation": relation, "tail": tail, "graph": name}))
+        return pd.concat(tables, ignore_index=True)
 
     def taught(self, name: str) -> GraphModel:
         """The teacher as the model of one of its graphs."""

@@ -12,6 +12,7 @@ from sellarec_lab.config import Preset
 from sellarec_lab.data import Interactions
 from sellarec_lab.prompts import TEMPLATES, Writer
 from sellarec_lab.runtime import Stage
+from sellarec_lab.sella.graph import graph_tables
 from sellarec_lab.sella.injection import check_own, inject, recommender
 from sellarec_lab.sella.learning import learn_answers
 from sellarec_lab.sella.recipes import SELLA, Recipe
@@ -92,8 +93,9 @@ class Pipeline:
 
     @property
     def tables(self) -> Stage:
-        """Collaborative vectors: of the alignment, or of matrix factorisation alone."""
-        return self.alignment if self.recipe.aligned else collab.stage(self.cfg, self.data, "mf")
+        """Collaborative vectors: of the alignment, or of matrix factorisation alone; or what a graph makes of them."""
+        made = self.alignment if self.recipe.aligned else collab.stage(self.cfg, self.data, "mf")
+        return graph_tables(self, made) if self.recipe.graph else made
 
     @functools.cached_property
     def codes(self) -> Stage:

@@ -29,6 +29,8 @@ class Recipe:
         aligned: what comes from stage 2b, of "tables" (users, items, semantics) and "head". Otherwise: matrix
             factorisation alone and the centred semantics; a random head.
         semantic_map: how the map of `<Warm_ID>` starts: "random" (the paper's) or "identity".
+        graph: what a knowledge graph of the items gives: "" nothing, "cold" the vectors of items without interactions,
+            "tokens" those of all items and users.
         codes: the prompt tells binary codes of user and item as text.
         frozen: parts that this method never trains in stage 3, whatever the preset's ``injection.trainable`` says.
         changes: settings of the preset that this method has otherwise, as (path, value); see `config.replace`.
@@ -44,6 +46,7 @@ class Recipe:
     tuned: bool = True
     aligned: tuple[str, ...] = ()
     semantic_map: str = "random"
+    graph: str = ""
     codes: bool = False
     frozen: tuple[str, ...] = ()
     changes: tuple[tuple[str, Any], ...] = ()
@@ -68,6 +71,7 @@ class Recipe:
         """What decides its weights beside the preset: not how it is called, nor what ``changes`` did to the preset;
         but how each of its tokens is filled."""
         told = {k: v for k, v in config.as_dict(self).items() if k not in ("title", "source", "group", "changes")}
+        told = {k: v for k, v in told.items() if k != "graph" or v}  # recipes without one keep their keys
         kinds = {kind: [*FILLERS[kind], runtime.function_digest(KINDS[kind].slots)] for kind in self.slots}
         return told | {"kinds": kinds}
 
@@ -81,6 +85,12 @@ def _problems(recipe: Recipe) -> Iterator[str]:
         yield "a kind of soft token stands in slots twice; a prompt has one place for it"
     if set(recipe.aligned) - {"tables", "head"} or recipe.aligned == ("head",):
         yield "aligned takes 'tables' and 'head'; a head without the tables that it was trained on reads noise"
+    if recipe.graph not in ("", "cold", "tokens"):
+        yield f"graph is 'cold', 'tokens' or empty, got {recipe.graph!r}"
+    if recipe.graph and not {"users", "items"} & {filler.table for filler in fillers}:
+        yield "nothing in the prompt would use what the graph gives; name tokens of users or items in slots"
+    if recipe.graph == "tokens" and recipe.aligned:
+        yield "tokens of a graph are not those that stage 2b aligned; leave aligned empty"
     if recipe.semantic_map not in ("identity", "random"):
         yield f"semantic_map is 'identity' or 'random', got {recipe.semantic_map!r}"
     if set(recipe.frozen) - set(PARTS):
@@ -166,6 +176,14 @@ RECIPES = {
     "sella-taste": _beyond(
         "<Taste_ID>", "the mean of what the history's items mean, as a fourth token: unseen users have one too",
         slots=("user", "taste", "item", "warm"),
+    ),
+    "sella-graph-cold": _beyond(
+        "graph for cold items", "items without interactions get vectors told from a knowledge graph (ridge regression)",
+        graph="cold",
+    ),
+    "sella-graph": _beyond(
+        "graph tokens", "item tokens from a knowledge graph, user tokens the mean over likes in train; nothing aligned",
+        graph="tokens", aligned=(),
     ),
     "sella-pairwise": _beyond(
         "pairwise loss", "BPR (arXiv 1205.2618) within a user on logit(Yes) - logit(No), beside the answer's loss",

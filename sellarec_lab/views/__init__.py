@@ -6,6 +6,7 @@ Every figure is static as well: `to_html` makes a page that opens offline. UMAP 
 from sellarec_lab.views.attention import attention_by_layer
 from sellarec_lab.views.costs import cost_against_quality
 from sellarec_lab.views.curves import training_curves
+from sellarec_lab.views.graphs import neighbourhood
 from sellarec_lab.views.indices import beam_tree, index_tree
 from sellarec_lab.views.maps import alignment_map, coordinates, mixing
 from sellarec_lab.views.over_time import alignment_over_time, scores_over_time
@@ -20,6 +21,6 @@ __all__ = [
     "PALETTE", "SLOT_COLOURS", "TEMPLATE", "Html", "alignment_map", "alignment_over_time", "alignment_scores",
     "attention_by_layer", "attribution", "beam_tree", "calibration", "coordinates", "cost_against_quality",
     "gap_closed", "history_lengths", "index_tree", "interaction_timeline", "mixing", "nearest_items", "nearest_words",
-    "norms", "paired_forest", "parameters_table", "prompt_tokens", "results_forest", "score_against_truth",
-    "scores_over_time", "to_html", "training_curves",
+    "neighbourhood", "norms", "paired_forest", "parameters_table", "prompt_tokens", "results_forest",
+    "score_against_truth", "scores_over_time", "to_html", "training_curves",
 ]  # fmt: skip
