@@ -37,9 +37,10 @@ class Known(NamedTuple):
     @classmethod
     def of(cls, graph: Graph) -> "Known":
         """All three splits of a graph, with inverses."""
-        head, relation, tail = np.unique(graph.with_inverses(graph.triples), axis=0).T  # sorted by head, then relation
-        keys = head * 2 * graph.n_relations + relation
-        return cls(torch.from_numpy(keys), torch.from_numpy(tail.copy()), graph.n_relations)
+        head, relation, tail = graph.with_inverses(graph.triples).T
+        asked = head * 2 * graph.n_relations + relation
+        keys, tails = np.divmod(np.unique(asked * graph.n_entities + tail), graph.n_entities)  # one number a triple
+        return cls(torch.from_numpy(keys), torch.from_numpy(tails), graph.n_relations)
 
     def cells(self, heads: torch.Tensor, relations: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """(row of the query, tail) of all true tails of queries [B]."""
@@ -86,10 +87,12 @@ class LinkRanker:
         """How many candidates are better than the right one, how many others equal it, how many there are, [3, B]."""
         scores = self.score_entities(heads, relations).float().cpu()
         rows, true = known.cells(heads, relations)
+        broken = scores.amax(1).isnan()  # a NaN anywhere would count as worse than the right one
+        if broken.any():
+            row = int(broken.nonzero()[0])
+            asked = int(heads[row]), int(relations[row])
+            raise FloatingPointError(f"a score of query {asked} (head, relation) is NaN: train it anew")
         own = scores.gather(1, tails[:, None])
-        if own.isnan().any():
-            row = int(own[:, 0].isnan().nonzero()[0])
-            raise FloatingPointError(f"the score of query {heads[row], relations[row]} is NaN: train it anew")
         scores[rows, true] = -torch.inf
         scores.scatter_(1, tails[:, None], -torch.inf)
         left_out = torch.bincount(rows[true != tails[rows]], minlength=len(heads))
