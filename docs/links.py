@@ -7,6 +7,9 @@ PyKEEN these are the loops called LCWA and sLCWA. An epoch is one of a graph cut
 ours clips gradients as well, which fails in PyKEEN 1.11.1. Then both rank the same test triples from both sides,
 filtered, on the same weights: that they find the same is checked first. Prints the seconds of each and their ratio,
 median and range. Without a path the archive is sought in SELLAREC_DATA, the folder that the tests read.
+
+Part of PyKEEN's time is what the system takes to hand out [B, N, d] numbers anew each step, more on some machines than
+on others; with MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=100000000000 before the command they are kept (glibc).
 """
 
 from __future__ import annotations
