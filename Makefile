@@ -21,8 +21,9 @@ world: $(STAMP) ## rebuild the embedded world in data/tiny from its seed
 test: lint ## lint, then unit tests and all notebooks in fast mode, two files at a time
 	OMP_NUM_THREADS=1 .venv/bin/pytest -n 2 --dist loadfile --nbmake --nbmake-timeout=600 --ignore=tests/colab tests notebooks
 
-bench: $(STAMP) ## decoding speed: the lab's beam search beside transformers' own, in turns
+bench: $(STAMP) ## speed, in turns: beam search beside transformers' own, links beside PyKEEN (SELLAREC_DATA: FB15k-237)
 	.venv/bin/python docs/decoding.py
+	.venv/bin/python docs/links.py
 
 browser: chromium ## two notebooks in JupyterLab with Chromium; screenshots in artifacts/browser (PRESET=tiny: finer ones)
 	.venv/bin/pytest tests/browser --preset $(PRESET)

@@ -41,6 +41,6 @@ __all__ = [
     "CORE", "DECODING", "GRIDS", "LAST_ITEM", "LINK", "LINKS", "LINK_METRICS", "METHODS", "METRICS", "NEXT_ITEM",
     "NEXT_METRICS", "RATING", "TAILS", "TITLES", "Fusion", "Method", "Scored", "Summary", "Task", "battery", "cells",
     "compared_by", "decoding", "finished", "full_ranking", "fuse", "likers", "markdown", "method", "models_for",
-    "next_item", "outcome", "paired_tests", "parts", "plan", "predictions", "put_together", "rating_stages", "renumber", "run", "sanity", "search", "section", "summary",
-    "table", "write_section",
+    "next_item", "outcome", "paired_tests", "parts", "plan", "predictions", "put_together", "rating_stages", "renumber",
+    "run", "sanity", "search", "section", "summary", "table", "write_section",
 ]  # fmt: skip

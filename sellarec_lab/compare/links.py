@@ -26,6 +26,18 @@ def _looks(title: str, source: str, model: Callable[[Graphs], object]) -> Method
     return _method(title, "reference", source, stage)
 
 
+def _triples(title: str, name: str, source: str) -> Method:
+    """A model of the target's triples alone."""
+
+    def stage(cfg: Preset, graphs: Graphs) -> Stage:
+        chosen = config.TRIPLES[name]
+        if name == cfg.kg.triple.decoder:
+            chosen = cfg.kg.triple
+        return kg.triple_stage(config.replace(cfg, "kg__triple", chosen), graphs[graphs.target])
+
+    return _method(title, "collaborative", source, stage)
+
+
 def _student(title: str, group: str, source: str, **changes: Any) -> Method:
     """The student with fields of the preset changed, as ``kg__distillation__features=0.0``."""
 
@@ -48,6 +60,8 @@ LINKS: dict[str, Method] = {
     "kg-lookup": _looks(
         "Look-up in linked graphs", "how many other graphs tell the triple, translated by the links", kg.Lookup
     ),
+    "kg-transe": _triples("TransE, target alone", "transe", "Bordes et al. 2013, self-adversarial negatives"),
+    "kg-distmult": _triples("DistMult, target alone", "distmult", "arXiv 1412.6575, softmax over all entities"),
     "kg-alone": _student(
         "Student's model, target alone", "collaborative", "the same model on the target's own triples",
         kg__subgraph=False, **_UNTAUGHT,
@@ -65,7 +79,7 @@ LINKS: dict[str, Method] = {
     "kg-no-subgraph": _ablation("no linked subgraph", kg__subgraph=False),
     **{
         f"kg-{name}": _ablation(f"{name} encoders", kg__teacher__encoder=name, kg__student__encoder=name)
-        for name in ("skipping", "recurrent")
+        for name in ("transformer", "recurrent")
     },
     **{f"kg-links-{share}": _ablation(f"{share} % of the links", kg__alignment=share / 100) for share in (20, 50)},
     "kg-wrong-links": _ablation("20 % of the links wrong", kg__noise=0.2),

@@ -9,6 +9,7 @@ from sellarec_lab.config.kg import (
     COMBINATIONS,
     DECODERS,
     ENCODERS,
+    TRIPLES,
     DistillationConfig,
     KGConfig,
     PathConfig,
@@ -37,9 +38,9 @@ from sellarec_lab.config.settings import (
 from sellarec_lab.config.tree import as_dict, replace
 
 __all__ = [
-    "ALL_LINEAR", "COMBINATIONS", "DECODERS", "ENCODERS", "PRESETS", "TASKS", "AlignmentConfig", "BackboneConfig",
-    "CodesConfig", "DINConfig", "DistillationConfig", "IndexConfig", "InjectionConfig", "KGConfig", "LCRecConfig",
-    "LightGCNConfig", "LoopConfig", "LoraConfig", "MFConfig", "MiniLMConfig", "NeighboursConfig", "NextItemConfig",
-    "PathConfig", "Preset", "PromptConfig", "SASRecConfig", "TripleConfig", "TuningConfig", "as_dict", "faster",
-    "preset", "replace",
+    "ALL_LINEAR", "COMBINATIONS", "DECODERS", "ENCODERS", "PRESETS", "TASKS", "TRIPLES", "AlignmentConfig",
+    "BackboneConfig", "CodesConfig", "DINConfig", "DistillationConfig", "IndexConfig", "InjectionConfig", "KGConfig",
+    "LCRecConfig", "LightGCNConfig", "LoopConfig", "LoraConfig", "MFConfig", "MiniLMConfig", "NeighboursConfig",
+    "NextItemConfig", "PathConfig", "Preset", "PromptConfig", "SASRecConfig", "TripleConfig", "TuningConfig", "as_dict",
+    "faster", "preset", "replace",
 ]  # fmt: skip

@@ -16,7 +16,7 @@ DECODERS = ("transe", "distmult", "rotate", "conve")
 class PathConfig:
     """A model that reads relational paths, and the walks that it learns from."""
 
-    encoder: str = "transformer"
+    encoder: str = "skipping"  # learns soonest on small graphs; a Transformer lies still for many epochs there
     dim: int = 128
     layers: int = 2
     heads: int = 4
@@ -59,21 +59,44 @@ class DistillationConfig:
 
 @dataclass(frozen=True)
 class TripleConfig:
-    """A model of triples alone (TransE, DistMult, RotatE, ConvE)."""
+    """A model of triples alone (TransE, DistMult, RotatE, ConvE).
+
+    The defaults are DistMult's on FB15k-237, found on valid; `TRIPLES` has those of others. One core takes 30 seconds
+    an epoch and ends at a filtered MRR of .279 on test, both sides, seed 0.
+    """
 
     decoder: str = "distmult"
-    dim: int = 128
+    dim: int = 128  # numbers an entity; RotatE takes them for half as many complex ones
+    norm: int = 2  # of distances (TransE, RotatE): 1 or 2
     dropout: float = 0.2
-    negatives: int = 0  # drawn anew each step, shared by its rows; 0: every entity
-    margin: float = 9.0  # of distances (TransE, RotatE)
+    negatives: int = 0  # entities drawn anew each step, for the self-adversarial loss; 0: softmax over all entities
+    own_negatives: bool = False  # each row draws its own, instead of all rows sharing the step's
+    margin: float = 9.0  # of distances, in the self-adversarial loss
+    temperature: float = 1.0  # how much that loss minds hard negatives more; 0: not at all
+    smoothing: float = 0.0  # label smoothing of the softmax
     loop: LoopConfig = LoopConfig(
-        learning_rate=3e-3, batch_size=512, epochs=20, weight_decay=0.0, evaluations=1, patience=4
+        learning_rate=3e-2, batch_size=256, epochs=5, weight_decay=0.0, evaluations=1, patience=4
     )
 
     def __post_init__(self):
         require(self.decoder in DECODERS, f"decoder is one of {', '.join(DECODERS)}, got {self.decoder!r}")
         require(self.dim > 0 and self.dim % 2 == 0, f"dim must be even and positive, got {self.dim}")
-        require(self.negatives >= 0, f"negatives must not be negative, got {self.negatives}")
+        require(self.norm in (1, 2), f"norm is 1 or 2, got {self.norm}")
+        require(0 <= self.dropout < 1, f"dropout lies from 0 to below 1, got {self.dropout}")
+        require(0 <= self.smoothing < 1, f"smoothing lies from 0 to below 1, got {self.smoothing}")
+        for name in ("negatives", "margin", "temperature"):
+            require(getattr(self, name) >= 0, f"{name} must not be negative, got {getattr(self, name)}")
+        needless = "of the softmax over all entities"
+        require(not (self.negatives and self.smoothing), f"smoothing is {needless}; set smoothing=0 or negatives=0")
+
+
+TRIPLES = {
+    "distmult": TripleConfig(),
+    "transe": TripleConfig(  # MRR .318, 13 seconds an epoch
+        decoder="transe", dropout=0.0, negatives=1024,
+        loop=LoopConfig(learning_rate=3e-2, batch_size=1024, epochs=8, weight_decay=0.0, evaluations=1, patience=4),
+    ),
+}  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -71,10 +71,8 @@ _SMALL_LORA = LoraConfig(dropout=0.0, targets=("q_proj", "k_proj", "v_proj", "o_
 # LC-Rec's paper tunes the whole model: here adapters on all its layers. On the attention alone they learn to read
 # indices far more slowly.
 _WHOLE_LORA = LoraConfig(r=32, alpha=64, dropout=0.0)
-# Small graphs: no epoch has many steps, and for some epochs nothing seems to happen before relations come together.
-_SMALL_PATHS = LoopConfig(
-    learning_rate=5e-3, batch_size=64, epochs=30, weight_decay=0.0, evaluations=1, patience=30
-)  # fmt: skip
+# Small graphs: an epoch has few steps.
+_SMALL_PATHS = LoopConfig(learning_rate=3e-3, batch_size=64, epochs=20, weight_decay=0.0, evaluations=1, patience=8)
 _TINY_KG = KGConfig(
     teacher=PathConfig(dim=64, negatives=0, loop=_SMALL_PATHS),
     student=PathConfig(dim=32, layers=1, negatives=0, loop=_SMALL_PATHS),

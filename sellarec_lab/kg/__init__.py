@@ -2,7 +2,8 @@
 
 `load` gives known graphs by name, `from_triples` takes your own, `split_triples` holds some out; all come as `Graph`,
 several of them with their links as `Graphs`. `teach` pre-trains a teacher over the background, `retrain` a student of
-the target on the linked subgraph; a `GraphModel` ranks links and gives vectors.
+the target on the linked subgraph; a `GraphModel` ranks links and gives vectors. `train_triples` is what it is held
+against: TransE, DistMult, RotatE or ConvE on one graph alone, a `TripleGraphModel` with the same verbs.
 """
 
 from sellarec_lab.kg.build import from_triples, split_triples
@@ -19,10 +20,12 @@ from sellarec_lab.kg.pipeline import Pipeline, retrain, teach
 from sellarec_lab.kg.ranking import LinkRanker, quality, queries
 from sellarec_lab.kg.report import statistics, validate
 from sellarec_lab.kg.subgraph import Subgraph, linked_subgraph, target_alone
+from sellarec_lab.kg.triple_learning import train_triples, triple_stage
+from sellarec_lab.kg.triples import TripleGraphModel, TripleModel
 
 __all__ = [
     "LOADERS", "Combined", "Distillation", "Frequency", "Graph", "GraphModel", "Graphs", "LinkRanker", "Lookup",
-    "PathModel", "Paths",
-    "Pipeline", "Subgraph", "Walker", "combine", "from_triples", "linked_subgraph", "load", "load_model", "quality",
-    "queries", "retrain", "some_links", "split_triples", "statistics", "target_alone", "teach", "validate",
+    "PathModel", "Paths", "Pipeline", "Subgraph", "TripleGraphModel", "TripleModel", "Walker", "combine",
+    "from_triples", "linked_subgraph", "load", "load_model", "quality", "queries", "retrain", "some_links",
+    "split_triples", "statistics", "target_alone", "teach", "train_triples", "triple_stage", "validate",
 ]  # fmt: skip

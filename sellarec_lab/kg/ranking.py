@@ -37,11 +37,14 @@ class Known(NamedTuple):
     @classmethod
     def of(cls, graph: Graph) -> "Known":
         """All three splits of a graph, with inverses; each once."""
-        return cls.among(np.unique(graph.with_inverses(graph.triples), axis=0), graph.n_relations)
+        head, relation, tail = graph.with_inverses(graph.triples).T
+        asked = head * 2 * graph.n_relations + relation
+        keys, tails = np.divmod(np.unique(asked * graph.n_entities + tail), graph.n_entities)  # one number a triple
+        return cls(torch.from_numpy(keys), torch.from_numpy(tails), graph.n_relations)
 
     @classmethod
     def among(cls, triples: np.ndarray, n_relations: int) -> "Known":
-        """Triples [n, 3] with inverses, in any order."""
+        """Triples [n, 3] with inverses, in any order and as often as they stand there."""
         head, relation, tail = triples[np.lexsort((triples[:, 1], triples[:, 0]))].T
         return cls(torch.tensor(head * 2 * n_relations + relation), torch.tensor(tail), n_relations)
 
@@ -96,10 +99,12 @@ class LinkRanker:
         """How many candidates are better than the right one, how many others equal it, how many there are, [3, B]."""
         scores = self.score_entities(heads, relations).float().cpu()
         rows, true = known.cells(heads, relations)
+        broken = scores.amax(1).isnan()  # a NaN anywhere would count as worse than the right one
+        if broken.any():
+            row = int(broken.nonzero()[0])
+            asked = int(heads[row]), int(relations[row])
+            raise FloatingPointError(f"a score of query {asked} (head, relation) is NaN: train it anew")
         own = scores.gather(1, tails[:, None])
-        if own.isnan().any():
-            row = int(own[:, 0].isnan().nonzero()[0])
-            raise FloatingPointError(f"the score of query {heads[row], relations[row]} is NaN: train it anew")
         scores[rows, true] = -torch.inf
         scores.scatter_(1, tails[:, None], -torch.inf)
         left_out = torch.bincount(rows[true != tails[rows]], minlength=len(heads))
