@@ -7,7 +7,8 @@ import torch
 from sellarec_lab import config, data, llm, metrics, world
 
 SHIPPED = Path(__file__).parents[1] / "data" / "tiny"
-TABLES = ("items.csv", "users.csv", "interactions.csv", "truth.safetensors", "hidden.json")
+GRAPHS = ("graphs/catalogue.tsv", "graphs/archive.tsv", "graphs/links.tsv")
+TABLES = ("items.csv", "users.csv", "interactions.csv", "truth.safetensors", "hidden.json", *GRAPHS)
 
 
 @pytest.fixture(scope="module")
@@ -30,6 +31,18 @@ def test_scenes_are_in_no_text():
     texts = " ".join(t for p in (0.0, 0.5, 1.0) for t in world.documents(films, 0, 500, p))
     assert "scene" not in texts.lower()
     assert "scene" not in data.load("tiny").items.columns
+
+
+def test_the_archive_knows_scenes_and_the_catalogue_does_not():
+    catalogue, archive, links = ((SHIPPED / file).read_text(encoding="utf-8") for file in GRAPHS)
+    assert "scene" in archive and "scene" not in catalogue
+    rows = [line.split("\t") for line in catalogue.splitlines()]
+    asked = [head for head, *_, split in rows if split != "train"]
+    assert len(set(asked)) == len(asked)  # at most one fact a film is held out, and none of a film with but one
+    assert set(asked) <= {head for head, *_, split in rows if split == "train"}
+    late = world.films_of()["release"] > 0
+    linked = {int(line.split("\t")[0].split()[1]) for line in links.splitlines() if line.startswith("film")}
+    assert 0.6 < np.mean([film in linked for film in late.index[late]]) <= 1
 
 
 def test_labels_are_drawn_from_the_truth(bench):
