@@ -188,5 +188,6 @@ def faster(cfg: Preset, name: str) -> Preset:
     return dataclasses.replace(cfg, name=name)
 
 
+_DBP5L = Preset(name="dbp-5l", dataset="dbp-5l", kg=KGConfig(graphs="dbp-5l"))
 _SCIENTIFIC = dataclasses.replace(_OFFICE, name="scientific")
-PRESETS = {p.name: p for p in (_TINY, faster(_TINY, "fast"), _ML1M_CPU, _OFFICE, _SCIENTIFIC, _T4, _PAPER)}
+PRESETS = {p.name: p for p in (_TINY, faster(_TINY, "fast"), _ML1M_CPU, _OFFICE, _SCIENTIFIC, _DBP5L, _T4, _PAPER)}
