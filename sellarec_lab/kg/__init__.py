@@ -17,6 +17,7 @@ from sellarec_lab.kg.lookup import Frequency, Lookup
 from sellarec_lab.kg.model import PathModel, Paths
 from sellarec_lab.kg.paths import Walker
 from sellarec_lab.kg.pipeline import Pipeline, retrain, teach
+from sellarec_lab.kg.questions import learn_to_answer, questions
 from sellarec_lab.kg.ranking import LinkRanker, quality, queries
 from sellarec_lab.kg.report import statistics, validate
 from sellarec_lab.kg.subgraph import Subgraph, linked_subgraph, target_alone
@@ -24,8 +25,9 @@ from sellarec_lab.kg.triple_learning import train_triples, triple_stage
 from sellarec_lab.kg.triples import TripleGraphModel, TripleModel
 
 __all__ = [
-    "LOADERS", "Combined", "Distillation", "Frequency", "Graph", "GraphModel", "Graphs", "LinkRanker", "Lookup",
+    "Combined", "Distillation", "Frequency", "Graph", "GraphModel", "Graphs", "LOADERS", "LinkRanker", "Lookup",
     "PathModel", "Paths", "Pipeline", "Subgraph", "TripleGraphModel", "TripleModel", "Walker", "combine",
-    "from_triples", "linked_subgraph", "load", "load_model", "quality", "queries", "retrain", "some_links",
-    "split_triples", "statistics", "target_alone", "teach", "train_triples", "triple_stage", "validate",
+    "from_triples", "learn_to_answer", "linked_subgraph", "load", "load_model", "quality", "queries", "questions",
+    "retrain", "some_links", "split_triples", "statistics", "target_alone", "teach", "train_triples", "triple_stage",
+    "validate",
 ]  # fmt: skip

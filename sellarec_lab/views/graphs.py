@@ -73,7 +73,8 @@ def _spoke(middle: tuple[float, float], end: tuple[float, float], fact: tuple, c
         f"<line x1='{x0:.0f}' y1='{y0:.0f}' x2='{x:.0f}' y2='{y:.0f}' stroke='{colour}' stroke-width='1.5'/>"
         f"<circle cx='{x:.0f}' cy='{y:.0f}' r='6' fill='{colour}'/>"
         f"<text x='{x + shift:.0f}' y='{y + 4:.0f}' font-size='13' text-anchor='{where}'>{safe(fact.other)}</text>"
-        f"<text x='{between[0]:.0f}' y='{between[1] - 3:.0f}' font-size='10.5' fill='#666' text-anchor='middle'>"
+        f"<text x='{between[0]:.0f}' y='{between[1] - 3:.0f}' font-size='10.5' "
+        f"fill='#666' text-anchor='middle' stroke='#FFF' stroke-width='4' paint-order='stroke'>"
         f"{safe(fact.relation)}</text>"
     )
 
