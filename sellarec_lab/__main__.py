@@ -73,7 +73,7 @@ def _asked(args: argparse.Namespace):
 def _search(args: argparse.Namespace) -> None:
     from sellarec_lab import report
 
-    report.search(_preset(args), args.data, args.models.split(","), args.workers)
+    report.search(_preset(args), args.data, args.models.split(","), args.workers, args.target)
 
 
 def _doctor(args: argparse.Namespace) -> None:
@@ -128,6 +128,7 @@ def _parser() -> argparse.ArgumentParser:
     says = "eight settings a method, judged on valid: the same effort for all"
     search = commands.add_parser("search", help=says, parents=[shared])
     search.add_argument("--models", required=True, help="names with commas (see compare --list)")
+    search.add_argument("--target", default="", help="for methods that rank links: the graph; by default the first")
     search.add_argument("--workers", type=int, help="settings tried at a time; by default one a core")
     search.set_defaults(do=_search)
     commands.add_parser("doctor", help="versions, device, what will run and why").set_defaults(do=_doctor)

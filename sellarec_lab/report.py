@@ -130,13 +130,18 @@ def bench(
     return results
 
 
-def search(cfg: Preset, root: str | None, models: list[str], workers: int | None = None) -> dict[str, pd.DataFrame]:
-    """Search the settings of some methods on valid (`compare.search`); leaves ``search/<method>.csv``."""
+def search(
+    cfg: Preset, root: str | None, models: list[str], workers: int | None = None, target: str = ""
+) -> dict[str, pd.DataFrame]:
+    """Search the settings of some methods on valid (`compare.search`); leaves ``search/<method>.csv``.
+
+    ``target`` names a graph, for methods that rank links.
+    """
     decision = runtime.workers() if workers is None else runtime.Decision(str(workers), "asked for")
     print(f"{runtime.describe(cfg)}\n{'workers':<13} {decision}", flush=True)
-    data_set, found = data.load(cfg.dataset, root), {}
+    found, questions = {}, {"rating": RATINGS, "next-item": NEXT_ITEMS, "link": links(target)}
     for name in models:
-        asked = data.as_sequences(data_set) if compare.method(name).tasks[0] == "next-item" else data_set
+        asked = questions[compare.method(name).tasks[0]].load(cfg, root)
         with tqdm(total=len(compare.GRIDS.get(name, ())), desc=name, unit="setting") as bar:
             found[name] = compare.search(cfg, asked, name, workers=int(decision.value), tick=partial(_tick, bar))
         place = runtime.artifacts_folder(cfg.artifacts) / cfg.name / "search" / f"{name}.csv"

@@ -30,10 +30,7 @@ def _triples(title: str, name: str, source: str) -> Method:
     """A model of the target's triples alone."""
 
     def stage(cfg: Preset, graphs: Graphs) -> Stage:
-        chosen = config.TRIPLES[name]
-        if name == cfg.kg.triple.decoder:
-            chosen = cfg.kg.triple
-        return kg.triple_stage(config.replace(cfg, "kg__triple", chosen), graphs[graphs.target])
+        return kg.triple_stage(cfg, graphs[graphs.target], getattr(cfg.kg, name))
 
     return _method(title, "collaborative", source, stage)
 

@@ -10,7 +10,8 @@ from sellarec_lab import metrics, runtime
 from sellarec_lab.compare.methods import method
 from sellarec_lab.compare.outcomes import outcome
 from sellarec_lab.compare.protocol import NEXT_METRICS, Tick, asked_first, cells_made
-from sellarec_lab.compare.tasks import RATING, Task, some_next_items
+from sellarec_lab.compare.tables import LINK_METRICS, METRICS
+from sellarec_lab.compare.tasks import LAST_ITEM, RATING, Task, some_next_items
 from sellarec_lab.config import Preset, replace
 from sellarec_lab.data import Interactions
 
@@ -26,6 +27,17 @@ _SEQUENCES = {"next_item__loop__learning_rate": (1e-3, 3e-3), "next_item__dropou
 _INDICES = {
     "lcrec__loop__learning_rate": (2e-3, 4e-3), "lcrec__loop__batch_size": (8, 16), "lcrec__loop__epochs": (4, 8)
 }  # fmt: skip
+
+
+def _triples(name: str) -> list[Setting]:
+    loop = f"kg__{name}__loop"
+    rates, sizes, epochs = (1e-2, 3e-2), (64, 512), (10, 40)
+    return _grid(**{f"{loop}__learning_rate": rates, f"{loop}__batch_size": sizes, f"{loop}__epochs": epochs})
+
+
+_PATHS = {
+    "kg__student__loop__learning_rate": (3e-3, 1e-2), "kg__student__dropout": (0.1, 0.3), "kg__student__hops": (1, 2)
+}  # fmt: skip
 GRIDS: dict[str, list[Setting]] = {  # eight a method, so that none is tuned harder
     "mf": _grid(mf__dim=(8, 16, 32, 64), mf__loop__weight_decay=(1.0, 3.0)),
     "mf-plain": _grid(mf_plain__dim=(8, 16, 32, 64), mf_plain__loop__weight_decay=(1.0, 3.0)),
@@ -38,6 +50,8 @@ GRIDS: dict[str, list[Setting]] = {  # eight a method, so that none is tuned har
     "din": _grid(din__dropout=(0.2, 0.5), din__loop__learning_rate=(3e-3, 1e-2), din__loop__weight_decay=(0.3, 3.0)),
     "item-knn": _grid(neighbours__fading=(0.5, 0.7, 0.85, 1.0), neighbours__history=(5, 50)),
     "sasrec-next": _grid(**_SEQUENCES, next_item__loop__weight_decay=(0.0, 1.0)),
+    **{f"kg-{name}": _triples(name) for name in ("distmult", "transe")},
+    **{name: _grid(**_PATHS) for name in ("kg-alone", "kg-merged", "kg-student")},
     "tiger": _grid(**_INDICES),
     "lcrec": _grid(**_INDICES),
 }  # fmt: skip
@@ -56,7 +70,8 @@ def search(
 
     Returns:
         One row a setting, best first by the first metric: ``setting``, the metrics on valid (AUC and UAUC; of next
-        items NDCG@10 and HR@10, for 1,000 users), ``seconds`` with all that the setting rests on, ``error``.
+        items NDCG@10 and HR@10, for 1,000 users; of links MRR and Hits@1), ``seconds`` with all that the setting rests
+        on, ``error``.
 
     Raises:
         ValueError: no grid is known for the method, or a setting names an unknown field.
@@ -77,8 +92,8 @@ def search(
 
 
 def _judged(name: str) -> Task:
-    """What a setting is asked: all rows of valid, or what comes next for a sample of its users."""
-    return RATING if asked_first(name) == RATING else some_next_items(1000)
+    """What a setting is asked: all rows or links of valid, or what comes next for a sample of its users."""
+    return some_next_items(1000) if asked_first(name) == LAST_ITEM else asked_first(name)
 
 
 def _changed(cfg: Preset, setting: Setting) -> Preset:
@@ -91,7 +106,7 @@ def _found(
     cfg: Preset, data: Interactions, name: str, task: Task, failed: Sequence[tuple[Preset, str]]
 ) -> dict[str, Any]:
     """The row of a setting: what it reached, or its error."""
-    names = ("auc", "uauc") if task == RATING else NEXT_METRICS[::-1]
+    names = {"rating": METRICS, "next-item": NEXT_METRICS[::-1], "link": LINK_METRICS}[task.name]
     if errors := [error for preset, error in failed if preset == cfg]:
         return dict.fromkeys(names) | {"seconds": None, "error": errors[0]}
     stage = outcome(cfg, data, method(name), task, "valid")

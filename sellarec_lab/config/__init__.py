@@ -9,7 +9,6 @@ from sellarec_lab.config.kg import (
     COMBINATIONS,
     DECODERS,
     ENCODERS,
-    TRIPLES,
     DistillationConfig,
     KGConfig,
     PathConfig,
@@ -38,7 +37,7 @@ from sellarec_lab.config.settings import (
 from sellarec_lab.config.tree import as_dict, replace
 
 __all__ = [
-    "ALL_LINEAR", "COMBINATIONS", "DECODERS", "ENCODERS", "PRESETS", "TASKS", "TRIPLES", "AlignmentConfig",
+    "ALL_LINEAR", "COMBINATIONS", "DECODERS", "ENCODERS", "PRESETS", "TASKS", "AlignmentConfig",
     "BackboneConfig", "CodesConfig", "DINConfig", "DistillationConfig", "IndexConfig", "InjectionConfig", "KGConfig",
     "LCRecConfig", "LightGCNConfig", "LoopConfig", "LoraConfig", "MFConfig", "MiniLMConfig", "NeighboursConfig",
     "NextItemConfig", "PathConfig", "Preset", "PromptConfig", "SASRecConfig", "TripleConfig", "TuningConfig", "as_dict",

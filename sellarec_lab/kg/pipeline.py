@@ -113,7 +113,9 @@ class Pipeline:
             )  # fmt: skip
             return _kept(stage, trained) | {"entities": len(part.rows), "triples": len(part.triples)}
 
-        inputs = {n: v for n, v in config.as_dict(settings).items() if n not in ("teacher", "triple")}
+        inputs = {
+            n: v for n, v in config.as_dict(settings).items() if n not in ("teacher", "distmult", "transe", "graphs")
+        }
         inputs |= {"target": self.target, "background": list(self.background)}
         return self._stage("kg-student", inputs, make, *([self.teacher] if taught else []))
 

@@ -49,9 +49,8 @@ def loss_and_batches(
     return loss(model), batches(graph, model.settings, seed)
 
 
-def triple_stage(cfg: Preset, graph: Graph) -> Stage:
-    """The preset's model of triples as a stage; its value is the trained `TripleGraphModel`."""
-    settings = cfg.kg.triple
+def triple_stage(cfg: Preset, graph: Graph, settings: TripleConfig) -> Stage:
+    """A model of a graph's triples as a stage; its value is the trained `TripleGraphModel`."""
 
     def make(stage: Stage) -> dict:
         known, history = train_triples(settings, graph, cfg.seed, stage.path("checkpoint.safetensors"))

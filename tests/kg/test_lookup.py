@@ -27,7 +27,9 @@ def test_triples_of_other_graphs_are_translated_where_both_ends_are_linked() -> 
 def test_votes_count_graphs_and_frequency_breaks_ties() -> None:
     model = kg.Lookup(linked())
     scores = model.score_entities(torch.tensor([0]), torch.tensor([0]))[0]
-    assert scores.tolist() == pytest.approx([0.0, 1 + 2 / 3, 2.0])  # b: one vote, and behind r twice in train; c: two votes
+    assert scores.tolist() == pytest.approx(
+        [0.0, 1 + 2 / 3, 2.0]
+    )  # b: one vote, and behind r twice in train; c: two votes
     ranks = model.rank(kg.queries(model.graph))
     assert ranks.loc[ranks["side"] == "tail", "rank"].tolist() == [1.0]
 

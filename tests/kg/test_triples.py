@@ -179,11 +179,11 @@ def test_a_model_of_another_graph_is_refused(knotted: kg.Graph) -> None:
 
 def test_a_stage_keeps_the_model(tmp_path: Path) -> None:
     graph, settings = kinds(), learning("conve", 2)
-    cfg = config.preset("tiny", artifacts=str(tmp_path), kg__triple=settings)
-    stage = triple_stage(cfg, graph)
-    known, again = stage.value(), triple_stage(cfg, graph).value()
+    cfg = config.preset("tiny", artifacts=str(tmp_path))
+    stage = triple_stage(cfg, graph, settings)
+    known, again = stage.value(), triple_stage(cfg, graph, settings).value()
     asked = kg.queries(graph)
     assert stage.manifest["parameters"] == sum(p.numel() for p in known.model.parameters())
     assert known.rank(asked).equals(again.rank(asked)) and stage.folder.parent.name == "kg-conve"
-    other = config.replace(cfg, "kg__triple__smoothing", 0.1)
-    assert triple_stage(other, graph).key != stage.key != triple_stage(cfg, grid()).key
+    other = config.replace(settings, "smoothing", 0.1)
+    assert triple_stage(cfg, graph, other).key != stage.key != triple_stage(cfg, grid(), settings).key
