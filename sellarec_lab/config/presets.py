@@ -87,6 +87,8 @@ _TINY = Preset(
     codes=CodesConfig(loop=_loop(CF_LOOP, weight_decay=3.0)),
     indices=IndexConfig(codes=16),
     lcrec=LCRecConfig(lora=_WHOLE_LORA, loop=_loop(LCRecConfig().loop, batch_size=8, epochs=8)),
+    next_item=NextItemConfig(dropout=0.2, loop=_loop(NextItemConfig().loop, learning_rate=3e-3, weight_decay=0.0)),
+    neighbours=NeighboursConfig(fading=0.5, history=50),
     kg=_TINY_KG,
 )
 _ML1M_CPU = Preset(
@@ -114,6 +116,8 @@ _OFFICE = Preset(
     lcrec=LCRecConfig(
         vectors="mean", lora=_WHOLE_LORA, loop=_loop(LCRecConfig().loop, batch_size=16, epochs=10, rows=6000)
     ),
+    next_item=NextItemConfig(dropout=0.2, loop=_loop(NextItemConfig().loop, weight_decay=1.0)),
+    neighbours=NeighboursConfig(fading=0.5, history=5),
 )
 _QWEN_LOOP = LoopConfig(learning_rate=2e-4, batch_size=16, micro_batch=8, epochs=1, warmup=0.01)
 _T4 = Preset(
@@ -189,5 +193,5 @@ def faster(cfg: Preset, name: str) -> Preset:
 
 
 _DBP5L = Preset(name="dbp-5l", dataset="dbp-5l", kg=KGConfig(graphs="dbp-5l"))
-_SCIENTIFIC = dataclasses.replace(_OFFICE, name="scientific")
+_SCIENTIFIC = dataclasses.replace(_OFFICE, name="scientific", neighbours=NeighboursConfig(fading=0.7, history=5))
 PRESETS = {p.name: p for p in (_TINY, faster(_TINY, "fast"), _ML1M_CPU, _OFFICE, _SCIENTIFIC, _DBP5L, _T4, _PAPER)}
