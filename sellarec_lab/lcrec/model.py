@@ -19,7 +19,8 @@ from sellarec_lab.lcrec.catalogue import Catalogue
 from sellarec_lab.lcrec.tasks import BARE, Speaker
 from sellarec_lab.prompts import Prompt
 
-EXACT = 5000  # up to so many items the whole catalogue is scored; of more, a beam search finds the best
+EXACT = 1000  # up to so many items the whole catalogue is scored; of more, a beam search finds the best
+RANKED = 50  # it then finds at least so many: hit rates are told up to here
 _FAR = -1e9  # the score of what the beams did not find: behind everything that they found
 
 
@@ -63,7 +64,7 @@ class LCRec(NextItemRanker):
     def score_prompts(self, prompts: Sequence[Prompt], exact: bool | None = None) -> np.ndarray:
         """Log-probabilities of all items after each prompt, [n, n_items + 1]; -inf for items without an index.
 
-        ``exact``: of the whole catalogue at once, the default up to 5,000 items; otherwise by a beam search, and what
+        ``exact``: of the whole catalogue at once, the default up to 1,000 items; otherwise by a beam search, and what
         it does not find has one and the same low score. Items that share an index share its score.
         """
         exact = self.tree.n_leaves <= EXACT if exact is None else exact
@@ -71,7 +72,8 @@ class LCRec(NextItemRanker):
             leaves = llm.tree_scores(self.lm, self.encoder, prompts, self.tree).numpy()
         else:
             leaves = np.full((len(prompts), self.tree.n_leaves), _FAR, dtype=np.float32)
-            found = llm.beam_search(self.lm, self.encoder, prompts, self.tree, self.settings.beams)
+            beams = max(self.settings.beams, RANKED)
+            found = llm.beam_search(self.lm, self.encoder, prompts, self.tree, beams)
             rows, places = (found.leaves >= 0).nonzero(as_tuple=True)
             leaves[rows, found.leaves[rows, places]] = found.scores[rows, places]
         out = np.full((len(prompts), len(self.catalogue.words)), -np.inf, dtype=np.float32)
