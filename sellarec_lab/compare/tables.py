@@ -25,6 +25,7 @@ from sellarec_lab.compare.protocol import (
 from sellarec_lab.compare.tasks import DECODING, LAST_ITEM, LINK, next_item
 from sellarec_lab.config import Preset
 from sellarec_lab.data import Interactions, warmth
+from sellarec_lab.runtime import Stage
 
 METRICS = ("auc", "uauc")  # in every part of test
 WITHIN = ("ndcg", "map")  # on the whole test split; within a user, as UAUC is
@@ -182,9 +183,10 @@ def _holm(p: pd.Series) -> pd.Series:
 
 
 def cells(cfg: Preset, data: Interactions, scored: Scored) -> pd.DataFrame:
-    """What every cell took: ``model, seed, seconds, peak_gb, distinct_scores, sanity, error``.
+    """What every cell took: ``model, seed, seconds, peak_gb, parameters, distinct_scores, sanity, error``.
 
-    ``sanity`` counts the checks of the battery that a language model's scores passed.
+    ``parameters``: of the model, where its training counted them. ``sanity`` counts the checks of the battery that a
+    language model's scores passed.
     """
     rows = []
     for name in scored:
@@ -193,9 +195,18 @@ def cells(cfg: Preset, data: Interactions, scored: Scored) -> pd.DataFrame:
             note, answers = next(iter(stages.values())).manifest, predictions(c, data, name)
             passed = f"{len(note['sanity'])} ok" if "sanity" in note else ""
             row = {"model": name, "seed": c.seed, **runtime.costs(stages.values()), "sanity": passed, "error": ""}
+            row["parameters"] = _parameters(next(iter(stages.values())))
             rows.append(row | {"distinct_scores": answers["score"].nunique() if "score" in answers else None})
     rows += [{"model": model, "seed": seed, "error": error} for (model, seed), error in scored.failures.items()]
-    return pd.DataFrame(rows, columns=["model", "seed", "seconds", "peak_gb", "distinct_scores", "sanity", "error"])
+    return pd.DataFrame(
+        rows, columns=["model", "seed", "seconds", "peak_gb", "parameters", "distinct_scores", "sanity", "error"]
+    )
+
+
+def _parameters(answers: Stage) -> int | None:
+    """How many the last training below some answers counted, if any did."""
+    counted = [stage.manifest.get("parameters") for stage in answers.line if stage.finished]
+    return next((many for many in reversed(counted) if many is not None), None)
 
 
 class Summary(pd.DataFrame):
@@ -211,7 +222,7 @@ class Summary(pd.DataFrame):
             values[column.index == TITLES["oracle"]] = np.nan
             smaller = column.name.upper().split()[-1] in ("LOSS", "ECE")
             top = values.min() if smaller else values.max()
-            skip = column.name in ("seeds", "seconds", "peak GB")
+            skip = column.name in ("seeds", "seconds", "peak GB", "parameters")
             return ["font-weight:bold" if v == top and not skip else "" for v in values]
 
         props = {"th.row_heading": "text-align:left;white-space:nowrap", "td": "white-space:nowrap"}
@@ -240,6 +251,9 @@ def summary(results: pd.DataFrame, costs: pd.DataFrame | None = None) -> Summary
     if costs is not None:
         mean = costs.groupby("model")[["seconds", "peak_gb"]].mean()
         wide["seconds"], wide["peak GB"] = mean["seconds"].round(0), mean["peak_gb"].round(2)
+        if "parameters" in costs and costs["parameters"].notna().any():
+            many = costs.groupby("model")["parameters"].first()
+            wide["parameters"] = [f"{n:,.0f}" if n == n else "" for n in many.reindex(wide.index).astype(float)]
     return Summary(wide.rename(index=TITLES).rename_axis(None, axis=1).rename_axis(None))
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sellarec_lab.config.indices import IndexConfig
-from sellarec_lab.config.kg import KGConfig, PathConfig
+from sellarec_lab.config.kg import KGConfig, PathConfig, TripleConfig
 from sellarec_lab.config.lcrec import LCRecConfig
 from sellarec_lab.config.loop import LoopConfig
 from sellarec_lab.config.settings import (
@@ -73,9 +73,12 @@ _SMALL_LORA = LoraConfig(dropout=0.0, targets=("q_proj", "k_proj", "v_proj", "o_
 _WHOLE_LORA = LoraConfig(r=32, alpha=64, dropout=0.0)
 # Small graphs: an epoch has few steps.
 _SMALL_PATHS = LoopConfig(learning_rate=3e-3, batch_size=64, epochs=20, weight_decay=0.0, evaluations=1, patience=8)
+_SMALL_TRIPLES = _loop(_SMALL_PATHS, epochs=40)
 _TINY_KG = KGConfig(
     teacher=PathConfig(dim=64, negatives=0, loop=_SMALL_PATHS),
-    student=PathConfig(dim=32, layers=1, negatives=0, loop=_SMALL_PATHS),
+    student=PathConfig(dim=32, layers=1, negatives=0, dropout=0.3, loop=_loop(_SMALL_PATHS, learning_rate=1e-2)),
+    distmult=TripleConfig(loop=_loop(_SMALL_TRIPLES, learning_rate=3e-2)),
+    transe=TripleConfig(decoder="transe", dropout=0.0, negatives=1024, loop=_loop(_SMALL_TRIPLES, learning_rate=1e-2)),
 )
 _TINY = Preset(
     name="tiny",
@@ -181,7 +184,7 @@ def faster(cfg: Preset, name: str) -> Preset:
     short = LoopConfig(rows=640, batch_size=64, evaluations=1)
     cuts |= {part: {"loop": short} for part in ("tuning", "injection", "lcrec")}
     cuts["mf"] |= {"dim": 8}
-    cuts["kg"] = {"teacher__loop__epochs": 2, "student__loop__epochs": 2}
+    cuts["kg"] = {f"{part}__loop__epochs": 2 for part in ("teacher", "student", "distmult", "transe")}
     cuts["alignment"] |= {"hidden": 32}
     cuts["prompt"] = {"history": 2}
     if cfg.backbone.pretraining is not None:
