@@ -89,7 +89,7 @@ _TINY = Preset(
     din=DINConfig(loop=_loop(CF_LOOP, weight_decay=0.1)),
     codes=CodesConfig(loop=_loop(CF_LOOP, weight_decay=3.0)),
     indices=IndexConfig(codes=16),
-    lcrec=LCRecConfig(lora=_WHOLE_LORA, loop=_loop(LCRecConfig().loop, batch_size=8, epochs=8)),
+    lcrec=LCRecConfig(lora=_WHOLE_LORA, loop=_loop(LCRecConfig().loop, batch_size=8, epochs=6)),
     next_item=NextItemConfig(dropout=0.2, loop=_loop(NextItemConfig().loop, learning_rate=3e-3, weight_decay=0.0)),
     neighbours=NeighboursConfig(fading=0.5, history=50),
     kg=_TINY_KG,
