@@ -23,6 +23,18 @@ def toy_data() -> data.Interactions:
     return data.from_frames(table, items, name="toy")
 
 
+def toy_graphs(folder: Path) -> Path:
+    """A graph of the toy's items in the layout of the embedded world, its kinds linked to an archive's."""
+    films = "".join(f"film i{i}\tis\t{GENRES[i % 2]}\t{'valid' if i % 8 == 7 else 'train'}\n" for i in range(16))
+    told = [(f"r{i}\tis\ta:{GENRES[i % 2]}", f"r{i}\tfrom\ta:era {i % 3}") for i in range(16)]
+    archive = "".join(f"{fact}\ttrain\n" for facts in told for fact in facts)
+    links = "".join(f"{genre}\ta:{genre}\n" for genre in GENRES)
+    (folder / "graphs").mkdir(parents=True, exist_ok=True)
+    for name, text in (("catalogue", films), ("archive", archive), ("links", links)):
+        (folder / "graphs" / f"{name}.tsv").write_text(text)
+    return folder
+
+
 def toy_preset(backbone: Path | str, artifacts: Path | str) -> config.Preset:
     """Small in all that takes time; ``backbone`` is a folder with a language model."""
     loop = config.LoopConfig(batch_size=32, epochs=1, evaluations=1)
@@ -30,6 +42,7 @@ def toy_preset(backbone: Path | str, artifacts: Path | str) -> config.Preset:
     return config.preset(
         "tiny", artifacts=str(artifacts), backbone__name=str(backbone), tuning__loop=loop, injection__loop=loop,
         mf__loop=cf, alignment__loop=cf, mf__dim=4, alignment__hidden=8, lora__r=4,
+        kg__root=str(toy_graphs(Path(artifacts) / "toy")), kg__teacher__loop__epochs=1, kg__student__loop__epochs=1,
     )  # fmt: skip
 
 
@@ -51,7 +64,9 @@ def next_preset(backbone: Path | str, artifacts: Path | str, **changes: object) 
     """LC-Rec small in all that takes time."""
     loop = config.LoopConfig(learning_rate=1e-2, batch_size=32, epochs=60, evaluations=1, patience=60)
     small = {
-        "indices": config.IndexConfig(levels=2, codes=6), "lcrec__loop": loop, "lcrec__lora__r": 8,
+        "indices": config.IndexConfig(levels=2, codes=6), "lcrec__loop": loop, "lcrec__lora": config.LoraConfig(
+            r=8, dropout=0.0, targets=("q_proj", "k_proj", "v_proj", "o_proj")
+        ),
         "lcrec__history": 6, "lcrec__beams": 6, "lcrec__decoder": config.MiniLMConfig(hidden_size=32, layers=2),
     }  # fmt: skip
     return config.preset("tiny", artifacts=str(artifacts), backbone__name=str(backbone), **small | changes)

@@ -10,7 +10,7 @@ from sellarec_lab import compare, config, report
 from sellarec_lab.__main__ import main
 
 sys.path.append(str(Path(__file__).parent / "kg"))
-from planted import cinemas, preset
+from cinemas_by_rule import cinemas, preset
 
 MODELS = ["kg-frequency", "kg-lookup", "kg-transe", "kg-alone", "kg-merged", "kg-student"]
 

@@ -201,7 +201,7 @@ def with_valid(graph: Graph) -> Graph:
         return graph
     if len(graph.test):
         raise problem(f"graph {graph.name!r}, valid", "at least one triple", "none", "Hold some out of train.")
-    return split_triples(graph, _HELD_OUT, 0.0)
+    return split_triples(graph, max(_HELD_OUT, 1 / len(graph.train)), 0.0)
 
 
 def teach(cfg: Preset, graphs: Graphs) -> Pipeline:

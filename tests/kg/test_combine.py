@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from planted import NAMES, cinemas
+from cinemas_by_rule import NAMES, cinemas
 
 from sellarec_lab import kg
 

@@ -6,7 +6,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from planted import cinema
+from cinemas_by_rule import cinema
 
 from sellarec_lab import kg
 from sellarec_lab.config import PathConfig

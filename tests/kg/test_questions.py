@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from planted import cinemas
+from cinemas_by_rule import cinemas
 
 from sellarec_lab import kg, metrics
 

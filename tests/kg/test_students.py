@@ -7,7 +7,7 @@ import json
 
 import pytest
 import torch
-from planted import cinema, cinemas, preset
+from cinemas_by_rule import cinema, cinemas, preset
 
 from sellarec_lab import kg, training
 from sellarec_lab.config import ENCODERS, DistillationConfig
