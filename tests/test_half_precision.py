@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import benches
 import numpy as np
 import pytest
 import torch
@@ -65,11 +66,8 @@ def in_order(lm_folder, toy, tmp_path_factory):
 
 def _cfg(lm_folder, tmp_path_factory):
     cf = config.LoopConfig(learning_rate=1e-2, batch_size=64, epochs=2, evaluations=1)
-    cfg = config.preset(
-        "tiny", artifacts=str(tmp_path_factory.mktemp("order")), backbone__name=str(lm_folder), mf__loop=cf,
-        alignment__loop=cf, codes__loop=cf, mf__dim=4, alignment__hidden=8, lora__r=4, lora__dropout=0.1,
-    )  # fmt: skip
-    return _small(cfg)
+    cfg = benches.toy_preset(lm_folder, tmp_path_factory.mktemp("order"))
+    return _small(cfg, mf__loop=cf, alignment__loop=cf, codes__loop=cf, lora__dropout=0.1)
 
 
 def _trained(cfg, toy, names):
