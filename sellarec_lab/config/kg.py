@@ -24,7 +24,7 @@ class PathConfig:
     hops: int = 2  # relations in a path
     depth: float = 0.7  # how much a walk shuns the neighbourhood that it comes from (RSN: 0.7); 0.5: not at all
     crossing: float = 0.5  # how much it seeks entities that several graphs share (RSN: 0.5, to align 0.9)
-    negatives: int = 4096  # entities drawn anew each step that compete with the right one; 0: all of them
+    negatives: int = 1024  # entities drawn anew each step that compete with the right one; 0: all of them
     smoothing: float = 0.1  # label smoothing
     loop: LoopConfig = LoopConfig(
         learning_rate=2e-3, batch_size=512, epochs=20, weight_decay=0.0, evaluations=1, patience=4
