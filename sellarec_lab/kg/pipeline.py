@@ -73,7 +73,7 @@ class Pipeline:
         """What the student sees."""
         settings = self.cfg.kg
         if not settings.subgraph:
-            return target_alone(self.joined, self.target)
+            return target_alone(self.joined, self.target, self.graphs[self.target].train)
         return linked_subgraph(self.joined, self.target, settings.reach, settings.cap)
 
     def _stage(self, name: str, inputs: dict, make, *upstream: Stage) -> Stage:

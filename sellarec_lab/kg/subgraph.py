@@ -3,7 +3,7 @@
 The paper cuts it out by entity alignment; reach and cap are this project's choice.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import sparse
@@ -52,12 +52,13 @@ def linked_subgraph(joined: Combined, target: str, reach: int = 1, cap: int = 50
     return _kept(joined, own, distance)
 
 
-def target_alone(joined: Combined, target: str) -> Subgraph:
-    """The target's entities and triples, nothing of the background."""
+def target_alone(joined: Combined, target: str, train: np.ndarray) -> Subgraph:
+    """The target's entities and its own triples ``train`` [m, 3]; nothing of the background, which may speak of the
+    same entities."""
     own = _own(joined, target)
     distance = np.full(joined.n_entities, -1)
     distance[own] = 0
-    return _kept(joined, own, distance, relations=np.unique(joined.relations[target]))
+    return _kept(replace(joined, triples=joined.in_rows(target, train)), own, distance)
 
 
 def _own(joined: Combined, target: str) -> np.ndarray:
@@ -77,7 +78,7 @@ def _strongest(joined: Combined, cap: int) -> sparse.csr_array:
     return sparse.csr_array((np.ones(len(pairs)), tuple(pairs.T)), shape=(joined.n_entities,) * 2)
 
 
-def _kept(joined: Combined, own: np.ndarray, distance: np.ndarray, relations: np.ndarray | None = None) -> Subgraph:
+def _kept(joined: Combined, own: np.ndarray, distance: np.ndarray) -> Subgraph:
     first = np.unique(own)
     rows = np.concatenate([first, np.setdiff1d(np.flatnonzero(distance >= 0), first)])
     place = np.full(joined.n_entities, -1)

@@ -18,7 +18,7 @@ from pictures import FLAGS, find_chromium
 
 ROOT = Path(__file__).parents[2]
 SHOTS = ROOT / "artifacts" / "browser"
-NOTEBOOKS = ("05_alignment.ipynb", "11_workbench.ipynb")
+NOTEBOOKS = ("05_alignment.ipynb", "09_lc_rec.ipynb", "11_workbench.ipynb")
 _QUIET = {  # JupyterLab's settings: no question about news, and outputs stay in the page when they scroll away
     "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False, "doNotDisturbMode": True},
     "notebook-extension/tracker": {"windowingMode": "none"},

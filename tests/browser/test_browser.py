@@ -103,3 +103,26 @@ def test_alignment_map_with_its_slider(run_notebook):
         figure.locator(".slider-group text", has_text="training step: start").wait_for()
         page.wait_for_timeout(800)  # the points move for a moment
         _shoot(figure, f"{name}_start")
+
+
+def test_generation_with_the_mouse(run_notebook):
+    page = run_notebook("09_lc_rec.ipynb")
+    desk = page.locator(".jp-OutputArea-output:has(button:has-text('One step'))").first
+    desk.scroll_into_view_if_needed()
+    desk.get_by_text(re.compile("1 of [23] tokens")).wait_for()
+    desk.get_by_role("button", name="To the end").click()
+    desk.get_by_text(re.compile("([23]) of \\1 tokens")).wait_for()
+    page.set_viewport_size({"width": 1400, "height": 1300})
+    desk.scroll_into_view_if_needed()
+    _shoot(desk, "generation")
+    desk.locator(".widget-checkbox input:enabled:visible").first.uncheck()
+    desk.get_by_text("the history was edited").wait_for()
+    desk.get_by_text("nothing is written yet").wait_for()
+    desk.get_by_role("button", name="One step").click()
+    desk.get_by_text(re.compile("1 of [23] tokens")).wait_for()
+    wish = desk.locator("input[type=text]:visible").last
+    wish.fill("dark crime")
+    desk.get_by_text(re.compile("dark crime")).first.wait_for()
+    _shoot(desk, "generation_edited")
+    desk.get_by_role("button", name="Own history").click()
+    desk.get_by_text("the history was edited").wait_for(state="detached")

@@ -111,7 +111,12 @@ def test_the_subgraph_holds_all_triples_among_its_rows_and_no_other() -> None:
     assert back.tolist() == joined.triples[inside].tolist()
 
 
-def test_alone_the_target_sees_its_own_triples() -> None:
-    joined = kg.combine(cinemas(), ["here", "there"], "swap")
-    part = kg.target_alone(joined, "here")
-    assert len(part.rows) == len(NAMES) and len(part.triples) == len(cinemas()["here"].train)
+@pytest.mark.parametrize("how", ["collapse", "swap"])
+def test_alone_the_target_sees_its_own_triples(how: str) -> None:
+    """Also where the background speaks of the same entities."""
+    graphs = cinemas()
+    joined = kg.combine(graphs, ["here", "there"], how)
+    part = kg.target_alone(joined, "here", graphs["here"].train)
+    back = np.stack([part.rows[part.triples[:, 0]], part.triples[:, 1], part.rows[part.triples[:, 2]]], axis=1)
+    assert len(part.rows) == len(NAMES)
+    assert sorted(back.tolist()) == sorted(joined.in_rows("here", graphs["here"].train).tolist())
