@@ -39,9 +39,7 @@ def _student(title: str, group: str, source: str, **changes: Any) -> Method:
     """The student with fields of the preset changed, as ``kg__distillation__features=0.0``."""
 
     def stage(cfg: Preset, graphs: Graphs) -> Stage:
-        for path, value in changes.items():
-            cfg = config.replace(cfg, path, value)
-        return kg.Pipeline(cfg, graphs).ranker
+        return kg.Pipeline(config.changed(cfg, changes), graphs).ranker
 
     return _method(title, group, source, stage)
 

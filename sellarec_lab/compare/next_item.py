@@ -29,9 +29,7 @@ def _lcrec(title: str, group: str, source: str, **changes: object) -> Method:
     """LC-Rec with fields of the preset changed, as ``lcrec__tasks=...``."""
 
     def stage(cfg: Preset, data: Interactions) -> Stage:
-        for path, value in changes.items():
-            cfg = config.replace(cfg, path, value)
-        return lcrec.Pipeline(cfg, data).model
+        return lcrec.Pipeline(config.changed(cfg, changes), data).model
 
     return _method(title, group, source, stage, DECODING.name)
 

@@ -12,7 +12,7 @@ from sellarec_lab.compare.outcomes import outcome
 from sellarec_lab.compare.protocol import NEXT_METRICS, Tick, asked_first, cells_made
 from sellarec_lab.compare.tables import LINK_METRICS, METRICS
 from sellarec_lab.compare.tasks import LAST_ITEM, RATING, Task, some_next_items
-from sellarec_lab.config import Preset, replace
+from sellarec_lab.config import Preset, changed
 from sellarec_lab.data import Interactions
 
 Setting = Mapping[str, Any]  # field paths of a preset, as `config.replace` takes them, and their values
@@ -79,7 +79,7 @@ def search(
     if grid is None and name not in GRIDS:
         raise ValueError(f"no grid is known for {name!r}: pass one, or take one of {', '.join(GRIDS)}")
     chosen, task = GRIDS[name] if grid is None else grid, _judged(name)
-    presets = [_changed(cfg, setting) for setting in chosen]
+    presets = [changed(cfg, setting) for setting in chosen]
     cells = [(preset, name, ((task, "valid"),)) for preset in presets]
     failed = []
     for (preset, *_), error in cells_made(data, cells, workers, None):
@@ -94,12 +94,6 @@ def search(
 def _judged(name: str) -> Task:
     """What a setting is asked: all rows or links of valid, or what comes next for a sample of its users."""
     return some_next_items(1000) if asked_first(name) == LAST_ITEM else asked_first(name)
-
-
-def _changed(cfg: Preset, setting: Setting) -> Preset:
-    for path, value in setting.items():
-        cfg = replace(cfg, path, value)
-    return cfg
 
 
 def _found(

@@ -34,12 +34,12 @@ from sellarec_lab.config.settings import (
     SASRecConfig,
     TuningConfig,
 )
-from sellarec_lab.config.tree import as_dict, replace
+from sellarec_lab.config.tree import as_dict, changed, replace
 
 __all__ = [
-    "ALL_LINEAR", "COMBINATIONS", "DECODERS", "ENCODERS", "PRESETS", "TASKS", "AlignmentConfig",
-    "BackboneConfig", "CodesConfig", "DINConfig", "DistillationConfig", "IndexConfig", "InjectionConfig", "KGConfig",
-    "LCRecConfig", "LightGCNConfig", "LoopConfig", "LoraConfig", "MFConfig", "MiniLMConfig", "NeighboursConfig",
-    "NextItemConfig", "PathConfig", "Preset", "PromptConfig", "SASRecConfig", "TripleConfig", "TuningConfig", "as_dict",
+    "ALL_LINEAR", "COMBINATIONS", "DECODERS", "ENCODERS", "PRESETS", "TASKS", "AlignmentConfig", "BackboneConfig",
+    "CodesConfig", "DINConfig", "DistillationConfig", "IndexConfig", "InjectionConfig", "KGConfig", "LCRecConfig",
+    "LightGCNConfig", "LoopConfig", "LoraConfig", "MFConfig", "MiniLMConfig", "NeighboursConfig", "NextItemConfig",
+    "PathConfig", "Preset", "PromptConfig", "SASRecConfig", "TripleConfig", "TuningConfig", "as_dict", "changed",
     "faster", "preset", "replace",
 ]  # fmt: skip

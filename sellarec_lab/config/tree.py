@@ -1,6 +1,7 @@
 """A config tree is changed by copying, and read as plain data."""
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 
@@ -11,6 +12,13 @@ def replace(tree: Any, path: str, value: Any) -> Any:
     if head not in known:
         raise ValueError(f"{type(tree).__name__} has no field {head!r}; known fields: {', '.join(known)}")
     return dataclasses.replace(tree, **{head: replace(getattr(tree, head), rest, value) if rest else value})
+
+
+def changed(tree: Any, changes: Mapping[str, Any]) -> Any:
+    """A copy of a config tree with the fields at several paths changed."""
+    for path, value in changes.items():
+        tree = replace(tree, path, value)
+    return tree
 
 
 def as_dict(tree: Any) -> dict[str, Any]:
