@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from sellarec_lab import compare, config, report
+from sellarec_lab import compare, config, kg, report
 from sellarec_lab.__main__ import main
 
 sys.path.append(str(Path(__file__).parent / "kg"))
@@ -36,6 +36,18 @@ def test_links_stand_in_the_one_table_under_both_protocols(scored) -> None:
     assert by["kg-student", compare.TAILS, "mrr"] > by["kg-frequency", compare.TAILS, "mrr"]
 
 
+def test_questions_are_asked_of_all_that_have_vectors(scored) -> None:
+    cfg, ranks = scored
+    results = compare.table(cfg, cinemas(), ranks, samples=20)
+    told = results[results["split"] == "question"]
+    assert set(told["model"]) == {"kg-transe", "kg-alone", "kg-merged", "kg-student"} and (told["seeds"] == 1).all()
+    known = compare.answers(cfg, cinemas(), "kg-student")
+    asked = kg.questions(cinemas()["here"], hops=3)
+    assert len(known) == asked["answers"].map(len).sum()
+    by = told.set_index(["model", "metric"])["value"]
+    assert by["kg-student", "mrr"] == pytest.approx((1 / known.groupby("query")["rank"].min()).mean())
+
+
 def test_models_are_compared_on_the_same_questions(scored) -> None:
     tests = compare.paired_tests(scored[1], "kg-student", samples=20)
     assert set(tests["metric"]) == {"mrr", "hits@1"} and set(tests["split"]) == {"test", compare.TAILS}
@@ -47,7 +59,12 @@ def test_the_section_says_what_was_asked(scored) -> None:
     results = compare.table(cfg, cinemas(), ranks, samples=20)
     tests, cells = compare.paired_tests(ranks, "kg-student", samples=20), compare.cells(cfg, cinemas(), ranks)
     text = compare.section(results, tests, cells, "kg-student", "facts")
-    assert "tails: MRR" in text and "both ends: HITS@1" in text and "Names of entities are not used" in text
+    assert (
+        "questions: MRR" in text
+        and "tails: MRR" in text
+        and "both ends: HITS@1" in text
+        and "Names of entities are not used" in text
+    )
 
 
 def test_which_rows_there_are_follows_from_the_data() -> None:

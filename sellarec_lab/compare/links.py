@@ -5,6 +5,7 @@ from typing import Any
 
 from sellarec_lab import config, kg, runtime
 from sellarec_lab.compare.outcomes import Method
+from sellarec_lab.compare.tasks import QUESTION
 from sellarec_lab.config import DistillationConfig, Preset
 from sellarec_lab.kg import Graphs
 from sellarec_lab.runtime import Stage
@@ -14,8 +15,8 @@ _UNTAUGHT = {"kg__distillation": DistillationConfig(0.0, 0.0, 0.0), "kg__start":
 _ALL = 10**6  # reach and cap of a subgraph that is everything
 
 
-def _method(title: str, group: str, source: str, stage: Callable[[Preset, Graphs], Stage]) -> Method:
-    return Method(title, group, source, stage, tasks=("link",))
+def _method(title: str, group: str, source: str, stage: Callable[[Preset, Graphs], Stage], *more: str) -> Method:
+    return Method(title, group, source, stage, tasks=("link", *more))
 
 
 def _looks(title: str, source: str, model: Callable[[Graphs], object]) -> Method:
@@ -32,7 +33,7 @@ def _triples(title: str, name: str, source: str) -> Method:
     def stage(cfg: Preset, graphs: Graphs) -> Stage:
         return kg.triple_stage(cfg, graphs[graphs.target], getattr(cfg.kg, name))
 
-    return _method(title, "collaborative", source, stage)
+    return _method(title, "collaborative", source, stage, QUESTION.name)
 
 
 def _student(title: str, group: str, source: str, **changes: Any) -> Method:
@@ -41,7 +42,7 @@ def _student(title: str, group: str, source: str, **changes: Any) -> Method:
     def stage(cfg: Preset, graphs: Graphs) -> Stage:
         return kg.Pipeline(config.changed(cfg, changes), graphs).ranker
 
-    return _method(title, group, source, stage)
+    return _method(title, group, source, stage, QUESTION.name)
 
 
 def _ablation(title: str, **changes: Any) -> Method:

@@ -17,9 +17,10 @@ from joblib.externals.loky.process_executor import TerminatedWorkerError
 from sellarec_lab import runtime
 from sellarec_lab.compare.methods import METHODS, TITLES, method, models_for
 from sellarec_lab.compare.outcomes import forget, outcome
-from sellarec_lab.compare.tasks import DECODING, LAST_ITEM, LINK, RATING, Task, next_item
+from sellarec_lab.compare.tasks import DECODING, LAST_ITEM, LINK, QUESTION, RATING, Task, next_item
 from sellarec_lab.config import Preset
 from sellarec_lab.data import Interactions
+from sellarec_lab.kg import Graphs
 from sellarec_lab.runtime import Stage
 
 Tick = Callable[[str], None]
@@ -71,16 +72,22 @@ def rating_stages(cfg: Preset, data: Interactions, model: str) -> dict[str, Stag
 
 def full_ranking(cfg: Preset, data: Interactions, model: str, users: int = 100) -> pd.DataFrame:
     """`Ranks` of what a sample of users like in test, among the whole catalogue; see `tasks.likers`."""
-    try:
-        return outcome(cfg, data, method(model), next_item(users)).value()
-    finally:
-        forget()
+    return _asked_beside(cfg, data, model, next_item(users))
 
 
 def decoding(cfg: Preset, data: Interactions, model: str) -> pd.DataFrame:
     """How faithful a model's decoding is for a sample of test: ``query, survived, exists``; see `LCRec.inspect`."""
+    return _asked_beside(cfg, data, model, DECODING)
+
+
+def answers(cfg: Preset, graphs: Graphs, model: str) -> pd.DataFrame:
+    """`Ranks` of the answers to multi-hop questions that hang on facts held out; see `kg.questions`."""
+    return _asked_beside(cfg, graphs, model, QUESTION)
+
+
+def _asked_beside(cfg: Preset, data: Interactions | Graphs, model: str, task: Task) -> pd.DataFrame:
     try:
-        return outcome(cfg, data, method(model), DECODING).value()
+        return outcome(cfg, data, method(model), task).value()
     finally:
         forget()
 
@@ -138,11 +145,11 @@ def plan(models: Iterable[str], first: int, seeds: int, ablation_seeds: int | No
 
 
 def _cell(cfg: Preset, name: str, seed: int, rank_users: int) -> Cell:
-    """Valid and test scores of a model, and with the first seed its ranking of the catalogue, where it has one."""
+    """Valid and test scores of a model, and with the first seed what it is asked beside."""
     task = asked_first(name)
     asked = [(task, split) for split in (("valid", "test") if task == RATING else ("test",))]
-    if seed == cfg.seed and DECODING.name in METHODS[name].tasks:
-        asked.append((DECODING, "test"))
+    beside = (DECODING, QUESTION) if seed == cfg.seed else ()
+    asked += [(task, "test") for task in beside if task.name in METHODS[name].tasks]
     if rank_users and seed == cfg.seed and "next-item" in METHODS[name].tasks[1:]:
         asked.append((next_item(rank_users), "test"))
     return dataclasses.replace(cfg, seed=seed), name, tuple(asked)

@@ -16,13 +16,14 @@ from sellarec_lab.compare.methods import METHODS, TITLES
 from sellarec_lab.compare.protocol import (
     NEXT_METRICS,
     Scored,
+    answers,
     asked_first,
     decoding,
     full_ranking,
     predictions,
     rating_stages,
 )
-from sellarec_lab.compare.tasks import DECODING, LAST_ITEM, LINK, next_item
+from sellarec_lab.compare.tasks import DECODING, LAST_ITEM, LINK, QUESTION, next_item
 from sellarec_lab.config import Preset
 from sellarec_lab.data import Interactions, warmth
 from sellarec_lab.runtime import Stage
@@ -59,9 +60,9 @@ def table(cfg: Preset, data: Interactions, scored: Models, samples: int = 1000, 
 
     ``seconds`` are those of training and scoring, over all seeds. A model that failed with every seed has one row
     without a value. ``split`` "catalogue-N" is the whole catalogue ranked for N users, with the first seed; so is
-    "decoding", shares of what `LCRec.inspect` saw.
+    "decoding", shares of what `LCRec.inspect` saw, and "question", multi-hop questions over a graph.
     """
-    rows, once = [], (f"catalogue-{rank_users}", DECODING.name)
+    rows, once = [], (f"catalogue-{rank_users}", DECODING.name, QUESTION.name)
     for name, frames in tqdm(scored.items(), "intervals", unit="model", leave=False, delay=2):
         if not frames:
             rows.append((name, "test", "auc", *[np.nan] * 3, 0, 0.0))
@@ -77,6 +78,9 @@ def table(cfg: Preset, data: Interactions, scored: Models, samples: int = 1000, 
         if DECODING.name in METHODS[name].tasks:
             told = decoding(seeds[0], data, name)
             measured += [(DECODING.name, m, told[m].mean(), np.nan, np.nan) for m in ("survived", "exists")]
+        if QUESTION.name in METHODS[name].tasks:
+            told = answers(seeds[0], data, name)
+            measured += [(QUESTION.name, m, *metrics.interval(told, m, samples)) for m in QUESTION.metrics]
         rows += [(name, *row, 1 if row[0] in once else len(frames), spent) for row in measured]
     return pd.DataFrame(rows, columns=["model", "split", "metric", "value", "low", "high", "seeds", "seconds"])
 
@@ -192,11 +196,11 @@ def cells(cfg: Preset, data: Interactions, scored: Scored) -> pd.DataFrame:
     for name in scored:
         for c in _presets(cfg, name, scored):
             stages = rating_stages(c, data, name)
-            note, answers = next(iter(stages.values())).manifest, predictions(c, data, name)
+            note, given = next(iter(stages.values())).manifest, predictions(c, data, name)
             passed = f"{len(note['sanity'])} ok" if "sanity" in note else ""
             row = {"model": name, "seed": c.seed, **runtime.costs(stages.values()), "sanity": passed, "error": ""}
             row["parameters"] = _parameters(next(iter(stages.values())))
-            rows.append(row | {"distinct_scores": answers["score"].nunique() if "score" in answers else None})
+            rows.append(row | {"distinct_scores": given["score"].nunique() if "score" in given else None})
     rows += [{"model": model, "seed": seed, "error": error} for (model, seed), error in scored.failures.items()]
     return pd.DataFrame(
         rows, columns=["model", "seed", "seconds", "peak_gb", "parameters", "distinct_scores", "sanity", "error"]
@@ -269,6 +273,8 @@ def _column(split: str, metric: str) -> str:
     if split == UNCORRECTED:
         return f"{metric.upper()}, {split}"
     part = {"test": "all", "test-warm": "warm", "test-cold": "cold"}.get(split, split)
+    if split == QUESTION.name:
+        return f"questions: {metric.upper()}"
     if metric in LINK.metrics and not split.startswith("catalogue"):
         return f"{'tails' if split == TAILS else 'both ends'}: {metric.upper()}"
     ranked = split.startswith("catalogue") or metric in LAST_ITEM.metrics

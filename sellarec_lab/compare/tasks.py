@@ -78,6 +78,14 @@ LINK = Task(
 )  # fmt: skip
 
 
+def chains(graphs: kg.Graphs, split: str, hops: int) -> pd.DataFrame:
+    """Multi-hop questions over the target (`kg.questions`), those to learn from as well."""
+    return kg.questions(graphs[graphs.target], hops)
+
+
+QUESTION = Task("question", "answer", chains, _RANKS, ("mrr", "hits@1"), {"hops": 3})
+
+
 def some_next(data: Interactions, split: str, users: int, seed: int = 0) -> pd.DataFrame:
     """A fixed sample of what `next_items` asks, in its order."""
     asked = next_items(data, split)

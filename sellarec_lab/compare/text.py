@@ -26,7 +26,9 @@ _LINKS = (
     "Every triple of the target's test split asks for both its ends, the head as the tail of the inverse relation; "
     "candidates are all entities of the target, every other triple of train, valid and test left out; ties at the mean "
     "of their ranks (*ties count as hits*: at the best). *Tails*: tails alone, as papers on DBP-5L ask; easier. Names "
-    "of entities are not used. States were chosen by MRR on valid."
+    "of entities are not used. States were chosen by MRR on valid. *Questions*: chains of three relations; the "
+    "best-placed answer that hangs on a fact held out counts, as a small reader over the model's entity vectors, which "
+    "stay as they are, ranks it (first seed)."
 )
 _TESTS = (
     "p-values after Holm's correction over the models; *detectable* is the true difference that the comparison would "

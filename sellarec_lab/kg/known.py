@@ -72,13 +72,13 @@ def load(folder: str | Path, graph: Graph) -> GraphModel:
 
     Raises:
         FileNotFoundError: the folder holds no saved model.
-        ValueError: another graph.
+        ValueError: another graph, or a file that is cut.
     """
     folder = Path(folder)
     if not (folder / "kg_config.json").is_file():
         raise FileNotFoundError(f"{folder} has no kg_config.json: it was not written by save_pretrained")
-    told = json.loads((folder / "kg_config.json").read_text(encoding="utf-8"))
-    if told["graph"] != graph.fingerprint:
+    told = runtime.read_json(folder / "kg_config.json")
+    if told.get("graph") != graph.fingerprint:
         raise ValueError(f"{folder} was trained on another graph than {graph.name!r} as it is now; load that one")
     tensors, _ = runtime.load_tensors(folder / "model.safetensors")
     rows = [tensors.pop(f"rows.{name}").numpy() for name in ("entities", "relations")]

@@ -13,6 +13,7 @@ from accelerate.utils.memory import should_reduce_batch_size
 
 from sellarec_lab import metrics
 from sellarec_lab.kg.graph import Graph
+from sellarec_lab.kg.questions import learn_to_answer
 
 SIDES = ("tail", "head")
 _SCORES = 2**27  # most scores at once: half a gigabyte in float32
@@ -60,12 +61,21 @@ class Known(NamedTuple):
 
 class LinkRanker:
     """Ranks entities; who mixes it in has a ``graph`` and scores all its entities for (head, relation):
-    ``score_entities(heads [B], relations [B]) -> [B, n_entities]``."""
+    ``score_entities(heads [B], relations [B]) -> [B, n_entities]``. With ``entity_vectors() -> [n_entities, d]`` it
+    answers questions as well."""
 
     graph: Graph
 
     def score_entities(self, heads: torch.Tensor, relations: torch.Tensor) -> torch.Tensor:
         raise NotImplementedError
+
+    def entity_vectors(self) -> torch.Tensor:
+        raise NotImplementedError
+
+    def answer(self, asked: pd.DataFrame) -> pd.DataFrame:
+        """`Ranks` of the held-out answers to multi-hop `questions`, by a reader that learns from the others; the
+        vectors of entities stay as they are. See `learn_to_answer`."""
+        return learn_to_answer(self.entity_vectors(), self.graph, asked)
 
     def rank(self, asked: pd.DataFrame) -> pd.DataFrame:
         """`Ranks` of the right tails of `queries`, every other known tail left out, ties at their mean; beside them

@@ -48,7 +48,10 @@ def linked_subgraph(joined: Combined, target: str, reach: int = 1, cap: int = 50
     around = _strongest(joined, cap)
     for step in range(1, reach + 1):
         found = np.unique(around[np.flatnonzero(distance == step - 1)].indices)
-        distance[found[distance[found] < 0]] = step
+        found = found[distance[found] < 0]
+        if not len(found):
+            break
+        distance[found] = step
     return _kept(joined, own, distance)
 
 

@@ -19,6 +19,7 @@ from sellarec_lab.runtime.files import (
     file_digest,
     load_frame,
     load_tensors,
+    read_json,
     save_frame,
     save_tensors,
     tensor_digest,
@@ -30,6 +31,6 @@ from sellarec_lab.runtime.stage import PeakMemory, Stage, costs, nothing, stage,
 __all__ = [
     "LIBRARIES", "Decision", "PeakMemory", "Stage", "agree", "artifacts_folder", "code_digest", "commit", "costs",
     "describe", "device", "digest", "dtype", "file_digest", "function_digest", "is_main", "load_frame",
-    "load_tensors", "nothing", "quantisation", "save_frame", "save_tensors", "seed_everything", "seeded", "stage",
-    "tensor_digest", "together", "versions", "wait", "workers", "write_text",
+    "load_tensors", "nothing", "quantisation", "read_json", "save_frame", "save_tensors", "seed_everything", "seeded",
+    "stage", "tensor_digest", "together", "versions", "wait", "workers", "write_text",
 ]  # fmt: skip

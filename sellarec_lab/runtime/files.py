@@ -24,6 +24,21 @@ def write_text(path: Path, text: str) -> None:
     os.replace(part, path)
 
 
+def read_json(path: Path) -> dict[str, Any]:
+    """The object in a json file.
+
+    Raises:
+        ValueError: the file is cut, no json, or holds something else than an object; names it.
+    """
+    try:
+        told = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:  # no json, or no text
+        raise ValueError(f"{path}: expected a whole json file ({error}); remove it, and make it again") from error
+    if not isinstance(told, dict):
+        raise ValueError(f"{path}: expected an object, got {type(told).__name__}; remove it, and make it again")
+    return told
+
+
 def save_tensors(path: Path, tensors: dict[str, torch.Tensor], note: dict[str, Any] | None = None) -> None:
     """Write tensors and a json-able note as one safetensors file, atomically. One process of a run writes."""
     if not is_main():

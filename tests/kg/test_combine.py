@@ -120,3 +120,10 @@ def test_alone_the_target_sees_its_own_triples(how: str) -> None:
     back = np.stack([part.rows[part.triples[:, 0]], part.triples[:, 1], part.rows[part.triples[:, 2]]], axis=1)
     assert len(part.rows) == len(NAMES)
     assert sorted(back.tolist()) == sorted(joined.in_rows("here", graphs["here"].train).tolist())
+
+
+def test_a_reach_beyond_all_ends_where_nothing_is_left() -> None:
+    """Otherwise this would never end."""
+    joined = kg.combine(cinemas(), ["here", "there", "elsewhere"])
+    near, all_of_it = (kg.linked_subgraph(joined, "here", reach, cap=10**6) for reach in (5, 10**12))
+    assert near.rows.tolist() == all_of_it.rows.tolist() and len(near.rows) > len(cinemas()["here"].entities)

@@ -83,6 +83,11 @@ def test_a_saved_student_ranks_as_before(tmp_path) -> None:
         kg.load_model(tmp_path / "saved", cinema("other", 7, 0.5, 0.5))
     with pytest.raises(FileNotFoundError, match=r"no kg_config\.json"):
         kg.load_model(tmp_path, cinemas()["here"])
+    told = tmp_path / "saved" / "kg_config.json"
+    for broken in (told.read_text()[:40], "[]", "\udcff"):
+        told.write_bytes(broken.encode(errors="surrogateescape"))
+        with pytest.raises(ValueError, match=r"kg_config\.json: expected .*make it again"):
+            kg.load_model(tmp_path / "saved", cinemas()["here"])
 
 
 def test_items_get_the_vectors_of_their_entities() -> None:
