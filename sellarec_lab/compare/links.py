@@ -58,6 +58,7 @@ LINKS: dict[str, Method] = {
     ),
     "kg-transe": _triples("TransE, target alone", "transe", "Bordes et al. 2013, self-adversarial negatives"),
     "kg-distmult": _triples("DistMult, target alone", "distmult", "arXiv 1412.6575, softmax over all entities"),
+    "kg-rotate": _triples("RotatE, target alone", "rotate", "arXiv 1902.10197, self-adversarial negatives"),
     "kg-alone": _student(
         "Student's model, target alone", "collaborative", "the same model on the target's own triples",
         kg__subgraph=False, **_UNTAUGHT,

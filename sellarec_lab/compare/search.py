@@ -50,7 +50,7 @@ GRIDS: dict[str, list[Setting]] = {  # eight a method, so that none is tuned har
     "din": _grid(din__dropout=(0.2, 0.5), din__loop__learning_rate=(3e-3, 1e-2), din__loop__weight_decay=(0.3, 3.0)),
     "item-knn": _grid(neighbours__fading=(0.3, 0.5, 0.7, 0.9), neighbours__history=(5, 50)),
     "sasrec-next": _grid(**_SEQUENCES, next_item__loop__weight_decay=(0.0, 1.0)),
-    **{f"kg-{name}": _triples(name) for name in ("distmult", "transe")},
+    **{f"kg-{name}": _triples(name) for name in ("distmult", "transe", "rotate")},
     **{name: _grid(**_PATHS) for name in ("kg-alone", "kg-merged", "kg-student")},
     "tiger": _grid(**_INDICES),
     "lcrec": _grid(**_INDICES),

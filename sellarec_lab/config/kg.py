@@ -89,6 +89,9 @@ class TripleConfig:
         require(not (self.negatives and self.smoothing), f"smoothing is {needless}; set smoothing=0 or negatives=0")
 
 
+_DISTANCES = LoopConfig(learning_rate=3e-2, batch_size=1024, epochs=8, weight_decay=0.0, evaluations=1, patience=4)
+
+
 @dataclass(frozen=True)
 class KGConfig:
     """Several graphs, one of which is the target (`kg.Graphs.target`)."""
@@ -107,10 +110,8 @@ class KGConfig:
     start: str = "teacher"  # the student's tables start at the teacher's principal components; "random"
     distillation: DistillationConfig = DistillationConfig()
     distmult: TripleConfig = TripleConfig()
-    transe: TripleConfig = TripleConfig(
-        decoder="transe", dropout=0.0, negatives=1024,
-        loop=LoopConfig(learning_rate=3e-2, batch_size=1024, epochs=8, weight_decay=0.0, evaluations=1, patience=4),
-    )  # fmt: skip
+    transe: TripleConfig = TripleConfig(decoder="transe", dropout=0.0, negatives=1024, loop=_DISTANCES)
+    rotate: TripleConfig = TripleConfig(decoder="rotate", dropout=0.0, negatives=1024, loop=_DISTANCES)
 
     def __post_init__(self):
         require(self.combine in COMBINATIONS, f"combine is one of {', '.join(COMBINATIONS)}, got {self.combine!r}")

@@ -79,6 +79,7 @@ _TINY_KG = KGConfig(
     student=PathConfig(dim=32, layers=1, negatives=0, dropout=0.3, loop=_loop(_SMALL_PATHS, learning_rate=1e-2)),
     distmult=TripleConfig(loop=_loop(_SMALL_TRIPLES, learning_rate=3e-2)),
     transe=TripleConfig(decoder="transe", dropout=0.0, negatives=1024, loop=_loop(_SMALL_TRIPLES, learning_rate=1e-2)),
+    rotate=TripleConfig(decoder="rotate", dropout=0.0, negatives=1024, loop=_loop(_SMALL_TRIPLES, learning_rate=1e-2)),
 )
 _TINY = Preset(
     name="tiny",
@@ -184,7 +185,7 @@ def faster(cfg: Preset, name: str) -> Preset:
     short = LoopConfig(rows=640, batch_size=64, evaluations=1)
     cuts |= {part: {"loop": short} for part in ("tuning", "injection", "lcrec")}
     cuts["mf"] |= {"dim": 8}
-    cuts["kg"] = {f"{part}__loop__epochs": 2 for part in ("teacher", "student", "distmult", "transe")}
+    cuts["kg"] = {f"{part}__loop__epochs": 2 for part in ("teacher", "student", "distmult", "transe", "rotate")}
     cuts["alignment"] |= {"hidden": 32}
     cuts["prompt"] = {"history": 2}
     if cfg.backbone.pretraining is not None:
@@ -195,6 +196,28 @@ def faster(cfg: Preset, name: str) -> Preset:
     return dataclasses.replace(cfg, name=name)
 
 
-_DBP5L = Preset(name="dbp-5l", dataset="dbp-5l", kg=KGConfig(graphs="dbp-5l"))
+_DBP5L = Preset(
+    name="dbp-5l",
+    dataset="dbp-5l",
+    kg=KGConfig(
+        graphs="dbp-5l",
+        teacher=PathConfig(loop=_loop(PathConfig().loop, epochs=10)),
+        student=PathConfig(dim=64, loop=_loop(PathConfig().loop, epochs=20)),
+    ),
+)
+
+
+def _alone(name: str, many: int, few: int) -> Preset:
+    """Models of triples on one graph: so many epochs for those of distances, so many for DistMult."""
+    known = KGConfig()
+    longer = {part: _longer(getattr(known, part), many) for part in ("transe", "rotate")}
+    return Preset(name=name, dataset=name, kg=KGConfig(graphs=name, distmult=_longer(known.distmult, few), **longer))
+
+
+def _longer(settings: TripleConfig, epochs: int) -> TripleConfig:
+    return dataclasses.replace(settings, loop=_loop(settings.loop, epochs=epochs))
+
+
 _SCIENTIFIC = dataclasses.replace(_OFFICE, name="scientific", neighbours=NeighboursConfig(fading=0.7, history=5))
-PRESETS = {p.name: p for p in (_TINY, faster(_TINY, "fast"), _ML1M_CPU, _OFFICE, _SCIENTIFIC, _DBP5L, _T4, _PAPER)}
+_GRAPHS = (_DBP5L, _alone("fb15k-237", 20, 8), _alone("wn18rr", 40, 8))
+PRESETS = {p.name: p for p in (_TINY, faster(_TINY, "fast"), _ML1M_CPU, _OFFICE, _SCIENTIFIC, *_GRAPHS, _T4, _PAPER)}

@@ -9,7 +9,7 @@ import pandas as pd
 import torch
 
 from sellarec_lab import config, metrics, runtime
-from sellarec_lab.config import Preset
+from sellarec_lab.config import DECODERS, Preset
 from sellarec_lab.data.errors import problem
 from sellarec_lab.kg.build import split_triples
 from sellarec_lab.kg.combine import Combined, combine, some_links
@@ -22,6 +22,7 @@ from sellarec_lab.kg.subgraph import Subgraph, linked_subgraph, target_alone
 from sellarec_lab.runtime import Stage
 
 _HELD_OUT = 0.05
+_NOT_THE_STUDENTS = ("teacher", *DECODERS, "graphs")  # settings that it does not hang on
 _JUDGED = 1000  # so many valid triples of a graph judge a state
 
 
@@ -113,9 +114,7 @@ class Pipeline:
             )  # fmt: skip
             return _kept(stage, trained) | {"entities": len(part.rows), "triples": len(part.triples)}
 
-        inputs = {
-            n: v for n, v in config.as_dict(settings).items() if n not in ("teacher", "distmult", "transe", "graphs")
-        }
+        inputs = {n: v for n, v in config.as_dict(settings).items() if n not in _NOT_THE_STUDENTS}
         inputs |= {"target": self.target, "background": list(self.background)}
         return self._stage("kg-student", inputs, make, *([self.teacher] if taught else []))
 
