@@ -76,6 +76,15 @@ def _search(args: argparse.Namespace) -> None:
     report.search(_preset(args), args.data, args.models.split(","), args.workers, args.target)
 
 
+def _weights(args: argparse.Namespace) -> None:
+    from sellarec_lab import llm
+
+    if args.name not in llm.READY and not args.name.endswith(".gguf"):
+        raise ValueError(f"no ready model {args.name!r}; known: {', '.join(llm.READY)}, or a .gguf file of your own")
+    folder, source = llm.place(args.name)
+    print(f"{args.name}: {folder}\nfrom {source}")
+
+
 def _doctor(args: argparse.Namespace) -> None:
     import psutil
 
@@ -132,6 +141,9 @@ def _parser() -> argparse.ArgumentParser:
     search.add_argument("--workers", type=int, help="settings tried at a time; by default one a core")
     search.set_defaults(do=_search)
     commands.add_parser("doctor", help="versions, device, what will run and why").set_defaults(do=_doctor)
+    weights = commands.add_parser("weights", help="fetch a ready language model ahead of its first use")
+    weights.add_argument("name", help="smollm2, or a .gguf file of your own")
+    weights.set_defaults(do=_weights)
     world = commands.add_parser("world", help="rebuild the embedded world: tables, truth, mini-LLM")
     world.add_argument("--folder", default="data/tiny")
     world.add_argument("--seed", type=int, default=7)

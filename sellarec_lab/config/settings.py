@@ -26,7 +26,7 @@ class MiniLMConfig:
 class BackboneConfig:
     """Which language model, and how it is held in memory."""
 
-    name: str = "embedded"  # a hub id, a folder, "embedded" (ships with the lab) or "catalogue" (made from the data)
+    name: str = "embedded"  # ships with the lab; "catalogue" (made from the data), "smollm2", a hub id, folder or .gguf
     revision: str | None = None
     quantisation: str = "auto"  # "nf4", "none" or "auto": nf4 with double quantisation wherever bitsandbytes works
     dtype: str = "auto"  # "float32", "bfloat16", "float16" or "auto"

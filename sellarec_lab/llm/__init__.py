@@ -3,7 +3,15 @@
 from sellarec_lab.llm import _quiet  # noqa: F401
 from sellarec_lab.llm.adapter import adapter_parameters, attach, load_adapter, save_adapter, set_trainable
 from sellarec_lab.llm.attention import last_attention
-from sellarec_lab.llm.backbone import LanguageModel, describe, embedded_folder, estimate_memory, load, quantised_layers
+from sellarec_lab.llm.backbone import (
+    LanguageModel,
+    describe,
+    embedded_folder,
+    estimate_memory,
+    load,
+    place,
+    quantised_layers,
+)
 from sellarec_lab.llm.corpus import CatalogueCorpus
 from sellarec_lab.llm.decode import Beams, Step, Tree, beam_search, grow, tree_scores, write
 from sellarec_lab.llm.encode import Batch, Encoded, Encoder, Slots
@@ -20,15 +28,16 @@ from sellarec_lab.llm.losses import (
     text_loss,
 )
 from sellarec_lab.llm.minilm import new_model, of_words, pretrain, train_tokenizer
+from sellarec_lab.llm.pretrained import READY, ready_model
 from sellarec_lab.llm.score import SoftTokens, alike, last_hidden, score, score_shared, splice
 from sellarec_lab.llm.stored import inputs, pretraining, ready, save_whole, stored, whole
 
 __all__ = [
-    "AnswerLoss", "Batch", "Beams", "CatalogueCorpus", "Encoded", "EncodedRows", "Encoder", "Examples",
+    "READY", "AnswerLoss", "Batch", "Beams", "CatalogueCorpus", "Encoded", "EncodedRows", "Encoder", "Examples",
     "LanguageModel", "Loss", "Objective", "PairLoss", "Slots", "SoftTokens", "Step", "TextLoss", "Tree",
     "adapter_parameters", "alike", "attach", "beam_search", "by_length", "describe", "embedded_folder",
     "estimate_memory", "finetune", "grouped_rows", "grow", "inputs", "last_attention", "last_hidden", "load",
-    "load_adapter", "new_model", "of_words", "pairwise_loss", "pretrain", "pretraining", "quantised_layers", "ready",
-    "save_adapter", "save_whole", "score", "score_shared", "set_trainable", "shuffled_rows", "splice", "stored",
-    "target_loss", "text_loss", "train_tokenizer", "tree_scores", "whole", "write",
+    "load_adapter", "new_model", "of_words", "pairwise_loss", "place", "pretrain", "pretraining", "quantised_layers",
+    "ready", "ready_model", "save_adapter", "save_whole", "score", "score_shared", "set_trainable", "shuffled_rows",
+    "splice", "stored", "target_loss", "text_loss", "train_tokenizer", "tree_scores", "whole", "write",
 ]  # fmt: skip

@@ -20,6 +20,7 @@ from transformers.utils import logging as hf_logging
 from sellarec_lab import runtime
 from sellarec_lab.config import BackboneConfig
 from sellarec_lab.llm import sharding
+from sellarec_lab.llm.pretrained import READY, converted, ready_model
 from sellarec_lab.runtime import Decision
 
 _HERE = Path(__file__).parent.parent
@@ -35,6 +36,18 @@ def embedded_folder() -> Path:
         if (folder / "config.json").is_file():
             return folder
     raise FileNotFoundError("the embedded mini-LLM is missing; rebuild it with: python -m sellarec_lab world")
+
+
+def place(name: str) -> Decision:
+    """The folder, or the hub id, that a backbone's name stands for; where it had to be fetched or converted, with where
+    it is from. See `pretrained` for what can go wrong."""
+    if name == "embedded":
+        return Decision(str(embedded_folder()), "")
+    if name in READY:
+        return ready_model(name)
+    if name.endswith(".gguf"):
+        return Decision(str(converted(Path(name))), f"converted from {Path(name).name}")
+    return Decision(name, "")
 
 
 @dataclass
@@ -109,10 +122,10 @@ def load(config: BackboneConfig) -> LanguageModel:
 
     Raises:
         MemoryError: the weights will not fit; says how much is missing.
-        OSError: neither a folder nor a hub id that can be read.
+        OSError: neither a folder nor a hub id that can be read; for a ready model, nobody to fetch it from.
         ValueError: 4-bit weights are to be spread over processes (FSDP).
     """
-    source = str(embedded_folder() if config.name == "embedded" else config.name)
+    source, origin = place(config.name)
     on = runtime.device().value
     dtype, quantisation = runtime.dtype(config.dtype, on), runtime.quantisation(config.quantisation, on)
     hf, shares = AutoConfig.from_pretrained(source, revision=config.revision), sharding.shares(on)
@@ -146,7 +159,8 @@ def load(config: BackboneConfig) -> LanguageModel:
     template = config.template
     if template == "auto":
         template = "chat" if tokenizer.chat_template else "plain"
-    decisions = {
+    weights = {"weights": Decision(Path(source).name, origin)} if origin else {}
+    decisions = weights | {
         "device": runtime.device(),
         "dtype": dtype,
         "quantisation": quantisation,

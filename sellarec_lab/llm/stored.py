@@ -8,7 +8,7 @@ from sellarec_lab import config, runtime
 from sellarec_lab.config import BackboneConfig, Preset
 from sellarec_lab.data import Interactions
 from sellarec_lab.llm.adapter import load_adapter, set_trainable
-from sellarec_lab.llm.backbone import LanguageModel, embedded_folder, load
+from sellarec_lab.llm.backbone import LanguageModel, load, place
 from sellarec_lab.llm.corpus import CatalogueCorpus
 from sellarec_lab.llm.minilm import pretrain
 from sellarec_lab.runtime import Stage
@@ -68,7 +68,7 @@ def inputs(cfg: Preset) -> dict:
         "quantisation": runtime.quantisation(cfg.backbone.quantisation, on).value,
         "dtype": runtime.dtype(cfg.backbone.dtype, on).value,
     }
-    folder = embedded_folder() if cfg.backbone.name == "embedded" else Path(cfg.backbone.name)
+    folder = Path(place(cfg.backbone.name).value)
     files = sorted(folder.glob("*.safetensors")) if folder.is_dir() else []
     weights = [_file_digest(file, file.stat().st_mtime_ns) for file in files]  # of a hub's, name and revision
     return {"backbone": config.as_dict(cfg.backbone) | decided | {"weights": weights}}
