@@ -1,9 +1,11 @@
 import os
+import sys
 
 import pandas as pd
 import pytest
+import torch
 
-from sellarec_lab import runtime
+from sellarec_lab import config, llm, runtime
 from sellarec_lab.__main__ import main
 
 
@@ -68,3 +70,26 @@ def test_writes_are_atomic(tmp_path, monkeypatch):
 def test_nf4_by_name_is_refused_where_it_cannot_be():
     with pytest.raises(RuntimeError, match="no 4-bit kernels for mps"):
         runtime.quantisation("nf4", "mps")
+
+
+def test_half_precision_is_for_wide_models_on_a_cpu_that_has_it(monkeypatch):
+    decisions = sys.modules["sellarec_lab.runtime.decisions"]
+    monkeypatch.setattr(decisions, "bfloat16_flags", lambda: ("avx512_bf16",))
+    found = [runtime.dtype("auto", "cpu", width) for width in (None, 128, 576)]
+    assert [decision.value for decision in found] == ["float32", "float32", "bfloat16"]
+    assert found[2].reason == "the CPU has avx512_bf16" and "width 128" in found[1].reason
+    assert runtime.dtype("float32", "cpu", 576).value == "float32"
+    monkeypatch.setattr(decisions, "bfloat16_flags", tuple)
+    assert runtime.dtype("auto", "cpu", 576).value == "float32"
+
+
+def test_a_wide_backbone_is_loaded_as_its_key_says(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys.modules["sellarec_lab.runtime.decisions"], "bfloat16_flags", lambda: ("avx512_bf16",))
+    tokenizer = llm.train_tokenizer(["a film"] * 3, 300)
+    for width, told in ((64, "float32"), (512, "bfloat16")):
+        folder = tmp_path / str(width)
+        llm.new_model(config.MiniLMConfig(hidden_size=width, layers=1, heads=4), len(tokenizer)).save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+        cfg = config.preset("tiny", backbone__name=str(folder), backbone__quantisation="none")
+        assert llm.load(cfg.backbone).base.dtype == getattr(torch, told)
+        assert llm.inputs(cfg)["backbone"]["dtype"] == told

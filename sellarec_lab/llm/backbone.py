@@ -50,6 +50,14 @@ def place(name: str) -> Decision:
     return Decision(name, "")
 
 
+def width(config: BackboneConfig) -> int:
+    """The backbone's width, from its settings or its config alone."""
+    if config.pretraining is not None:
+        return config.pretraining.hidden_size
+    hf = AutoConfig.from_pretrained(place(config.name).value, revision=config.revision)
+    return hf.get_text_config().hidden_size
+
+
 @dataclass
 class LanguageModel:
     """A backbone with its tokenizer and the decisions that were taken for it.
@@ -127,8 +135,9 @@ def load(config: BackboneConfig) -> LanguageModel:
     """
     source, origin = place(config.name)
     on = runtime.device().value
-    dtype, quantisation = runtime.dtype(config.dtype, on), runtime.quantisation(config.quantisation, on)
     hf, shares = AutoConfig.from_pretrained(source, revision=config.revision), sharding.shares(on)
+    dtype = runtime.dtype(config.dtype, on, hf.get_text_config().hidden_size)
+    quantisation = runtime.quantisation(config.quantisation, on)
     if shares > 1 and quantisation.value == "nf4":
         raise ValueError(f"{config.name}: FSDP can't take 4-bit weights apart; set backbone__quantisation='none'")
     need, free = estimate_memory(hf, quantisation.value, dtype.value) / shares, _available(on)

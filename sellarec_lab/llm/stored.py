@@ -8,7 +8,7 @@ from sellarec_lab import config, runtime
 from sellarec_lab.config import BackboneConfig, Preset
 from sellarec_lab.data import Interactions
 from sellarec_lab.llm.adapter import load_adapter, set_trainable
-from sellarec_lab.llm.backbone import LanguageModel, load, place
+from sellarec_lab.llm.backbone import LanguageModel, load, place, width
 from sellarec_lab.llm.corpus import CatalogueCorpus
 from sellarec_lab.llm.minilm import pretrain
 from sellarec_lab.runtime import Stage
@@ -64,9 +64,11 @@ def whole(folder: Path) -> BackboneConfig:
 def inputs(cfg: Preset) -> dict:
     """What decides a backbone's numbers: its settings, the decisions taken for this machine, and its weights."""
     on = runtime.device().value
+    asks = (on, cfg.backbone.dtype) == ("cpu", "auto")  # there the width decides
+    wide = width(cfg.backbone) if asks else None
     decided = {
         "quantisation": runtime.quantisation(cfg.backbone.quantisation, on).value,
-        "dtype": runtime.dtype(cfg.backbone.dtype, on).value,
+        "dtype": runtime.dtype(cfg.backbone.dtype, on, wide).value,
     }
     folder = Path(place(cfg.backbone.name).value)
     files = sorted(folder.glob("*.safetensors")) if folder.is_dir() else []
