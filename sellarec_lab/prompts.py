@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
@@ -247,6 +248,26 @@ class PromptRows(Sequence[Prompt]):
 
     def __getitem__(self, row: int) -> Prompt:
         return self.writer.write(int(self._users[row]), int(self._items[row]), self._histories[row])
+
+    def families(self) -> np.ndarray:
+        """A number a row [n], the same where user and history are: such prompts begin alike."""
+        shown = self.writer.longest
+        return pd.factorize(pd.Series(
+            [(user, *history[max(0, len(history) - shown) :]) for user, history in zip(self._users, self._histories)]
+        ))[0]  # fmt: skip
+
+
+def shared_histories(frame: pd.DataFrame, older: int) -> pd.DataFrame:
+    """The rows with histories that up to ``older`` likes may be missing from, so that more rows of a user share one.
+
+    Of rows whose histories are equally long up to that, all get the shortest: nobody sees what came later.
+    """
+    if not older:
+        return frame
+    likes = frame["history"].map(len)
+    family = [frame["user_id"], likes // (older + 1)]
+    first = likes.groupby(family).transform("idxmin")
+    return frame.assign(history=frame["history"].loc[first].to_numpy())
 
 
 def _word(row: ArrayLike) -> str:

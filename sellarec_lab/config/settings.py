@@ -152,15 +152,27 @@ class AlignmentConfig:
         require(self.loss in ("infonce", "rince"), f"alignment loss is 'infonce' or 'rince', got {self.loss!r}")
 
 
+def _check_answers(settings: "TuningConfig | InjectionConfig") -> None:
+    """What stages 1 and 3 share."""
+    loss_on, branches = settings.loss_on, settings.branches
+    require(loss_on in ("answer", "prompt"), f"loss_on is 'answer' or 'prompt', got {loss_on!r}")
+    require(branches > 0, f"branches must be positive, got {branches}")
+    require(settings.older >= 0, f"older must not be negative, got {settings.older}")
+    alone = branches == 1 or loss_on == "answer"
+    require(alone, "branches share the prompt that loss_on='prompt' is about; set branches=1 or loss_on='answer'")
+
+
 @dataclass(frozen=True)
 class TuningConfig:
     """Stage 1: task tuning on text."""
 
     loss_on: str = "answer"  # or "prompt": the whole text, as the official code does
+    branches: int = 1  # most candidates that stand behind one history in a step; what they share runs once
+    older: int = 0  # likes that a history may lack, so that rows share it; 0: every history is up to date
     loop: LoopConfig = LoopConfig(learning_rate=2e-3, batch_size=64, epochs=1, evaluations=2)
 
     def __post_init__(self):
-        require(self.loss_on in ("answer", "prompt"), f"loss_on is 'answer' or 'prompt', got {self.loss_on!r}")
+        _check_answers(self)
 
 
 @dataclass(frozen=True)
@@ -172,9 +184,11 @@ class InjectionConfig:
     norm: str = "words"  # soft tokens start at the norm of real word embeddings; "raw" leaves them
     loss_on: str = "answer"  # as in stage 1
     pairwise: float = 0.0  # weight of a within-user pairwise term beside the answer's loss
+    branches: int = 1  # as in stage 1
+    older: int = 0
     loop: LoopConfig = LoopConfig(learning_rate=2e-3, batch_size=64, epochs=1, evaluations=2)
 
     def __post_init__(self):
         unknown = set(self.trainable) - {"projector", "tables", "semantics", "lora"}
         require(not unknown, f"injection.trainable: unknown parts {sorted(unknown)}")
-        require(self.loss_on in ("answer", "prompt"), f"loss_on is 'answer' or 'prompt', got {self.loss_on!r}")
+        _check_answers(self)

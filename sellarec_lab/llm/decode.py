@@ -16,7 +16,7 @@ from transformers import GenerationConfig
 from sellarec_lab.llm.backbone import LanguageModel
 from sellarec_lab.llm.encode import Batch, Encoder
 from sellarec_lab.llm.examples import EncodedRows, by_length
-from sellarec_lab.llm.score import at
+from sellarec_lab.llm.score import additive, at
 from sellarec_lab.prompts import Prompt
 
 _CELLS = 50_000_000  # most logits held at once: 200 MB
@@ -108,7 +108,7 @@ def grow(lm: LanguageModel, batch: Batch, tree: Tree, beams: int, barred: torch.
             inherited = sees.gather(1, parents[..., None].expand(-1, -1, sees.shape[2]))
             sees = torch.cat([inherited, torch.eye(k, dtype=torch.bool, device=lm.device).expand(count, k, k)], dim=2)
             place = (batch.last + 1 + level)[:, None].expand(count, k)
-            hidden = lm.hidden(lm.embed(ids), _additive(lm, sees), position_ids=place, past_key_values=cache)
+            hidden = lm.hidden(lm.embed(ids), additive(lm, sees), position_ids=place, past_key_values=cache)
 
 
 @torch.no_grad()
@@ -131,7 +131,7 @@ def tree_scores(
             sees = torch.cat([batch.mask[:, None].expand(-1, len(inner.token), -1).bool(),
                               inner.sees[None].expand(len(batch.ids), -1, -1)], dim=2)  # fmt: skip
             ids = inner.token[None].expand(len(batch.ids), -1)
-            deeper = lm.hidden(lm.embed(ids), _additive(lm, sees), position_ids=at, past_key_values=cache)
+            deeper = lm.hidden(lm.embed(ids), additive(lm, sees), position_ids=at, past_key_values=cache)
             hidden = torch.cat([hidden, deeper], dim=1)
         out[chosen] = _leaf_scores(lm, hidden, tree).cpu()
     return out
@@ -212,13 +212,7 @@ def _log_probabilities(lm: LanguageModel, hidden: torch.Tensor, tokens: torch.Te
 def _read(lm: LanguageModel, batch: Batch) -> tuple[torch.Tensor, object]:
     """Hidden state at the end of each prompt [B, width], and the cache of all positions."""
     read = lm.base.base_model(inputs_embeds=lm.embed(batch.ids), attention_mask=batch.mask, use_cache=True)
-    return at(read.last_hidden_state, batch.last), read.past_key_values
-
-
-def _additive(lm: LanguageModel, sees: torch.Tensor) -> torch.Tensor:
-    """A mask [B, n, all] as attention takes it: what is added to its logits [B, 1, n, all]."""
-    kind = lm.base.get_input_embeddings().weight.dtype
-    return torch.zeros(sees.shape, dtype=kind, device=sees.device).masked_fill(~sees, torch.finfo(kind).min)[:, None]
+    return at(read.last_hidden_state, batch), read.past_key_values
 
 
 def _batches(

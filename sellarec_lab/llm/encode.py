@@ -45,22 +45,26 @@ class Slots(NamedTuple):
 
 @dataclass(frozen=True)
 class Batch:
-    """Prompts padded on the right to the longest among them.
+    """N prompts in B sequences, padded on the right to the longest among them; each its own, or as branches.
 
-    ``ids`` [B, L], ``mask`` [B, L], ``last`` [B] (position that predicts the answer, or the target's first token),
-    ``end`` [B] (the row's last token), ``labels`` [B] float, ``group`` [B] (whose row it is), ``slots`` by kind.
+    ``ids`` [B, L], ``mask`` [B, L], or of branches what each position sees [B, L, L]; ``row`` [N], the sequence of each
+    prompt, ``last`` [N] (position that predicts the answer, or the target's first token), ``end`` [N] (the prompt's
+    last token), ``labels`` [N] float, ``group`` [N] (whose row it is), ``slots`` by kind; of branches ``positions``
+    [B, L].
     """
 
     ids: torch.Tensor
     mask: torch.Tensor
+    row: torch.Tensor
     last: torch.Tensor
     end: torch.Tensor
     labels: torch.Tensor
     group: torch.Tensor
     slots: dict[str, Slots] = field(default_factory=dict)
+    positions: torch.Tensor | None = None
 
     def to(self, device: torch.device) -> Batch:
-        moved = {name: value.to(device) for name, value in self.__dict__.items() if name != "slots"}
+        moved = {name: value.to(device) for name, value in self.__dict__.items() if torch.is_tensor(value)}
         slots = {kind: Slots(*(part.to(device) for part in slots)) for kind, slots in self.slots.items()}
         return replace(self, **moved, slots=slots)
 
@@ -195,12 +199,11 @@ class Encoder:
         ids = np.full((len(encoded), width), self.pad, dtype=np.int64)
         filled = np.arange(width)[None, :] < lengths[:, None]
         ids[filled] = np.concatenate([e.ids for e in encoded])
-        none, end = np.zeros(len(encoded), dtype=np.int64), torch.from_numpy(lengths - 1)
+        many, end = len(encoded), torch.from_numpy(lengths - 1)
         return Batch(
-            torch.from_numpy(ids), torch.from_numpy(filled.astype(np.int64)),
-            end - torch.tensor([e.target for e in encoded]), end,
-            torch.as_tensor(none if labels is None else labels).float(),
-            torch.as_tensor(none if groups is None else groups), _by_kind(encoded),
+            torch.from_numpy(ids), torch.from_numpy(filled.astype(np.int64)), torch.arange(many),
+            end - torch.tensor([e.target for e in encoded]), end, column(labels, many).float(), column(groups, many),
+            _by_kind(encoded),
         )  # fmt: skip
 
     def shown(self, encoded: Encoded) -> list[str]:
@@ -209,6 +212,11 @@ class Encoder:
         for position, slot in encoded.slots:
             words[position] = KINDS[slot.kind].shown
         return words
+
+
+def column(values: Sequence[float] | None, n: int) -> torch.Tensor:
+    """Values as a tensor [n]; zeros where there are none."""
+    return torch.zeros(n, dtype=torch.long) if values is None else torch.as_tensor(values)
 
 
 def _by_kind(encoded: Sequence[Encoded]) -> dict[str, Slots]:

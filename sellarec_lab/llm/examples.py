@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from sellarec_lab.llm.branches import branched
 from sellarec_lab.llm.encode import Batch, Encoded, Encoder, Target
 from sellarec_lab.prompts import Prompt
 from sellarec_lab.training import Batches
@@ -48,27 +49,34 @@ class EncodedRows:
 @dataclass(frozen=True)
 class Examples:
     """What a language model learns from: ``prompts`` (n, made when asked for), and what should follow them: ``labels``
-    [n], 1 for the first of the prompt's two answers, or ``targets``, n texts. ``groups`` [n] says whose row it is."""
+    [n], 1 for the first of the prompt's two answers, or ``targets``, n texts. ``groups`` [n] says whose row it is.
+    Rows of one of the ``families`` [n] begin alike: up to ``branches`` of them run as branches of one sequence."""
 
     prompts: Sequence[Prompt]
     labels: np.ndarray | None = None
     targets: Sequence[Target] | None = None
     groups: np.ndarray | None = None
+    families: np.ndarray | None = None
+    branches: int = 1
 
     def batches(
         self, encoder: Encoder, batch_size: int, seed: int, rows: int | None = None, grouped: bool = False
     ) -> Callable[[int], Batches]:
         """epoch -> its batches: at most ``rows`` examples, drawn anew each epoch; ``grouped``: rows of one group come
-        together, otherwise rows of similar length do."""
+        together, otherwise branches do, and else rows of similar length."""
         encoded = EncodedRows(encoder, self.prompts, self.targets)
 
         def make(chosen: np.ndarray) -> Batch:
             parts = (None if part is None else part[chosen] for part in (self.labels, self.groups))
+            if self.branches > 1:
+                return branched(encoder, encoded[chosen], self.families[chosen], *parts)
             return encoder.collate(encoded[chosen], *parts)
 
         def batches(epoch: int) -> Batches:
             if grouped:
                 return Batches(grouped_rows(self.groups, batch_size, seed, epoch, rows), make)
+            if self.branches > 1:
+                return Batches(grouped_rows(self.families, batch_size, seed, epoch, rows, self.branches), make)
             return Batches(shuffled_rows(encoded, batch_size, seed, epoch, rows), make)
 
         return batches
@@ -97,13 +105,13 @@ def shuffled_rows(
 
 
 def grouped_rows(
-    groups: np.ndarray, batch_size: int, seed: int, epoch: int, rows: int | None = None
+    groups: np.ndarray, batch_size: int, seed: int, epoch: int, rows: int | None = None, many: int = 8
 ) -> list[np.ndarray]:
-    """Random batches in which a user's rows come in groups of up to eight, so that pairs within a user are there."""
+    """Random batches in which a user's rows come in groups of up to ``many``, so that pairs within a user are there."""
     rng = np.random.default_rng([seed, epoch])
     order = rng.permutation(len(groups))[:rows]
     table = pd.DataFrame({"row": order, "user": groups[order]})
-    group = table.groupby("user").cumcount() // 8
+    group = table.groupby("user").cumcount() // many
     chunk = table["user"].astype(str) + "/" + group.astype(str)
     place = chunk.map(dict(zip(chunk.unique(), rng.permutation(chunk.nunique()))))
     order = table["row"].to_numpy()[np.argsort(place, kind="stable")]

@@ -11,7 +11,7 @@ from torch import nn
 from sellarec_lab.llm.backbone import LanguageModel
 from sellarec_lab.llm.encode import Batch, Encoder, Target
 from sellarec_lab.llm.examples import EncodedRows, by_length
-from sellarec_lab.llm.score import SoftTokens, at, splice
+from sellarec_lab.llm.score import SoftTokens, at, states
 from sellarec_lab.prompts import Prompt, Text
 
 
@@ -38,7 +38,7 @@ class AnswerLoss:
     def __call__(self, lm: LanguageModel, hidden: torch.Tensor, batch: Batch) -> torch.Tensor:
         yes, no = self.answer_ids
         answer = torch.where(batch.labels > 0.5, yes, no)
-        logits = lm.logits(at(hidden, batch.last))
+        logits = lm.logits(at(hidden, batch))
         if not self.whole:
             return F.cross_entropy(logits, answer)
         keep = batch.mask[:, 1:].bool()
@@ -57,7 +57,7 @@ class PairLoss:
     whole_batch = True
 
     def __call__(self, lm: LanguageModel, hidden: torch.Tensor, batch: Batch) -> torch.Tensor:
-        both = lm.answer_logits(at(hidden, batch.last), self.answer_ids)
+        both = lm.answer_logits(at(hidden, batch), self.answer_ids)
         return self.weight * pairwise_loss(both[:, 0] - both[:, 1], batch)
 
 
@@ -114,7 +114,7 @@ class Objective(nn.Module):
     def forward(self, batch: Batch) -> torch.Tensor:
         batch = batch.to(self._lm.device)
         soft: SoftTokens | None = self.soft
-        hidden = self._lm.hidden(splice(self._lm, batch, soft), batch.mask)
+        hidden = states(self._lm, batch, soft)
         return sum(loss(self._lm, hidden, batch) for loss in self._losses)
 
 

@@ -5,10 +5,12 @@ import itertools
 from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
+import pandas as pd
 import torch
 from tqdm.auto import tqdm
 
 from sellarec_lab.llm.backbone import LanguageModel
+from sellarec_lab.llm.branches import branched, comparable
 from sellarec_lab.llm.encode import Batch, Encoded, Encoder
 from sellarec_lab.llm.examples import EncodedRows, by_length
 from sellarec_lab.prompts import Prompt
@@ -36,31 +38,64 @@ def splice(lm: LanguageModel, batch: Batch, soft: SoftTokens | None) -> torch.Te
 
 
 def last_hidden(lm: LanguageModel, batch: Batch, soft: SoftTokens | None) -> torch.Tensor:
-    """Hidden state at the last prompt position [B, width]."""
-    return at(lm.hidden(splice(lm, batch, soft), batch.mask), batch.last)
+    """Hidden state at each prompt's last position [N, width]."""
+    return at(states(lm, batch, soft), batch)
 
 
-def at(hidden: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
-    """Hidden states [B, L, width] at one position a row [B] to [B, width]."""
-    return hidden[torch.arange(len(hidden), device=hidden.device), positions]
+def states(lm: LanguageModel, batch: Batch, soft: SoftTokens | None) -> torch.Tensor:
+    """Hidden states [B, L, width] of prompts, or of branches."""
+    embeddings = splice(lm, batch, soft)
+    if batch.positions is None:
+        return lm.hidden(embeddings, batch.mask)
+    return lm.hidden(embeddings, additive(lm, batch.mask), position_ids=batch.positions)
+
+
+def at(hidden: torch.Tensor, batch: Batch) -> torch.Tensor:
+    """Hidden states [B, L, width] where each prompt predicts its answer, [N, width]."""
+    return hidden[batch.row, batch.last]
+
+
+def additive(lm: LanguageModel, sees: torch.Tensor) -> torch.Tensor:
+    """A mask [B, n, all] as attention takes it: what is added to its logits [B, 1, n, all]."""
+    kind = lm.base.get_input_embeddings().weight.dtype
+    return torch.zeros(sees.shape, dtype=kind, device=sees.device).masked_fill(~sees, torch.finfo(kind).min)[:, None]
 
 
 @torch.no_grad()
 def score(
     lm: LanguageModel, encoder: Encoder, prompts: Sequence[Prompt], answers: tuple[int, int],
-    soft: SoftTokens | None = None, batch_size: int = 256,
+    soft: SoftTokens | None = None, batch_size: int = 256, families: np.ndarray | None = None,
 ) -> np.ndarray:  # fmt: skip
-    """Scores of many prompts, float32 [n], in their order.
+    """Scores of many prompts, float32 [n], in their order. What rows of one of the ``families`` [n] begin with runs
+    once for up to 16 of them; equal to scores without up to rounding.
 
     Raises:
         FloatingPointError: a score is not finite.
     """
     lm.model.eval()
     encoded, out = EncodedRows(encoder, prompts), np.empty(len(prompts), dtype=np.float32)
-    for rows in _watched(by_length(encoded.lengths(), batch_size)):
-        batch = encoder.collate(encoded[rows]).to(lm.device)
-        out[rows] = _difference(lm, last_hidden(lm, batch, soft), answers)
+    families = None if families is None else _limited(families)
+    for rows in _watched(_together(encoded.lengths(), families, batch_size)):
+        some = encoded[rows]
+        batch = encoder.collate(some) if families is None else branched(encoder, some, families[rows])
+        out[rows] = _difference(lm, last_hidden(lm, batch.to(lm.device), soft), answers)
     return _finite(out)
+
+
+def _limited(families: np.ndarray) -> np.ndarray:
+    """Families of at most 16 rows: what many branches would see of each other is masked, but costs."""
+    table = pd.DataFrame({"family": families})
+    table["part"] = table.groupby("family").cumcount() // 16
+    return table.groupby(["family", "part"]).ngroup().to_numpy()
+
+
+def _together(lengths: np.ndarray, families: np.ndarray | None, batch_size: int) -> list[np.ndarray]:
+    """Batches of rows of similar length; those of one family stand together, longest families first."""
+    if families is None:
+        return by_length(lengths, batch_size)
+    longest = pd.Series(lengths).groupby(families).transform("sum").to_numpy()
+    order = np.lexsort([families, -longest])
+    return [order[i : i + batch_size] for i in range(0, len(order), batch_size)]
 
 
 @torch.no_grad()
@@ -97,7 +132,7 @@ def _continued(lm: LanguageModel, kept, tails: Batch, shared: int, soft: SoftTok
     cache = copy.deepcopy(kept)  # a forward appends to its cache
     cache.batch_repeat_interleave(len(tails.ids))
     mask = torch.cat([tails.mask.new_ones(len(tails.ids), shared), tails.mask], dim=1)
-    return at(lm.hidden(splice(lm, tails, soft), mask, past_key_values=cache, use_cache=True), tails.last)
+    return at(lm.hidden(splice(lm, tails, soft), mask, past_key_values=cache, use_cache=True), tails)
 
 
 def _watched(batches: list[np.ndarray]) -> Iterable[np.ndarray]:
@@ -123,7 +158,7 @@ def alike(encoded: Sequence[Encoded]) -> list[tuple[np.ndarray, int]]:
     A row that shares clearly less with its neighbours than most do stands apart, and costs the others nothing. At least
     one position of every row is left outside of what is shared.
     """
-    table = _comparable(encoded)
+    table = comparable(encoded)
     order = np.lexsort(table.T[::-1])
     lengths = np.array([len(encoded[i].ids) for i in order])
     same = np.cumprod(table[order][1:] == table[order][:-1], axis=1).sum(1)  # with the row before, [n - 1]
@@ -132,17 +167,6 @@ def alike(encoded: Sequence[Encoded]) -> list[tuple[np.ndarray, int]]:
     starts = np.concatenate([[0], 1 + np.flatnonzero(apart), [len(order)]])
     groups = [(a, b) for a, b in itertools.pairwise(starts) if a < b]
     return [(order[a:b], int(same[a : b - 1].min(initial=lengths[a] - 1))) for a, b in groups]
-
-
-def _comparable(encoded: Sequence[Encoded]) -> np.ndarray:
-    """Token ids [n, longest], a number of its own below zero for each soft token, and -1 where a row has ended."""
-    names: dict = {}
-    table = np.full((len(encoded), max(len(e.ids) for e in encoded)), -1)
-    for row, e in enumerate(encoded):
-        table[row, : len(e.ids)] = e.ids
-        for position, slot in e.slots:
-            table[row, position] = names.setdefault(slot, -2 - len(names))
-    return table
 
 
 def _cut(encoded: Encoded, start: int, end: int) -> Encoded:

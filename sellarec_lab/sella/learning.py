@@ -5,7 +5,7 @@ from torch import nn
 from sellarec_lab import llm, metrics, training
 from sellarec_lab.config import InjectionConfig, Preset, TuningConfig
 from sellarec_lab.data import Interactions
-from sellarec_lab.prompts import PromptRows, Writer
+from sellarec_lab.prompts import PromptRows, Writer, shared_histories
 from sellarec_lab.runtime import Stage
 
 
@@ -14,18 +14,24 @@ def learn_answers(
     stage: Stage, label: str, soft: nn.Module | None = None,
 ) -> training.History:  # fmt: skip
     """Optimise the answer's likelihood on train, judged by the AUC on valid; the best state stays in the model."""
-    prompts, encoder = PromptRows(writer, data.train), llm.Encoder(lm.tokenizer, lm.template)
+    train = shared_histories(data.train, settings.older)
+    prompts, encoder = PromptRows(writer, train), llm.Encoder(lm.tokenizer, lm.template)
     labels, users = data.train["label"].to_numpy(), data.train["user_id"].to_numpy()
     answers = encoder.answer_ids(prompts[0])
     losses: list[llm.Loss] = [llm.AnswerLoss(answers, whole=settings.loss_on == "prompt")]
     if pairwise := getattr(settings, "pairwise", 0.0):
         losses.append(llm.PairLoss(answers, pairwise))
 
+    asked = PromptRows(writer, data.valid)
+    alike = asked.families()
+
     def validate() -> dict[str, float]:
-        scores = llm.score(lm, encoder, PromptRows(writer, data.valid), answers, soft)
+        scores = llm.score(lm, encoder, asked, answers, soft, families=alike)
         return metrics.quality(data.valid.assign(score=scores))
 
+    families = prompts.families() if settings.branches > 1 else None
+    examples = llm.Examples(prompts, labels, groups=users, families=families, branches=settings.branches)
     return llm.finetune(
-        lm, llm.Examples(prompts, labels, groups=users), losses, settings.loop, label=label, seed=cfg.seed, soft=soft,
-        validate=validate, checkpoint=stage.path("checkpoint.safetensors"),
+        lm, examples, losses, settings.loop, label=label, seed=cfg.seed, soft=soft, validate=validate,
+        checkpoint=stage.path("checkpoint.safetensors"),
     )  # fmt: skip

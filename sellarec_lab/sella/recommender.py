@@ -57,7 +57,9 @@ class Recommender(Ranker):
 
     def predict(self, frame: pd.DataFrame) -> pd.DataFrame:
         """The frame's rows (``user_id, item_id, history``) with a float ``score`` = logit(Yes) - logit(No)."""
-        return frame.assign(score=self.score_prompts(self.prompts(frame)).astype(float))
+        rows = self.prompts(frame)
+        scores = llm.score(self.lm, self.encoder, rows, self.answer_ids, self._soft(), families=rows.families())
+        return frame.assign(score=scores.astype(float))
 
     def score_items(self, user_id: int, items: Sequence[int], history: Sequence[int] | None = None) -> np.ndarray:
         """Scores of many items for one user, float32 [n]: the part of the prompt that they share runs once."""
