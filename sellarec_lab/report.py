@@ -109,6 +109,8 @@ def bench(
     decision = runtime.workers() if workers is None else runtime.Decision(str(workers), "asked for")
     print(f"{runtime.describe(cfg)}\n{'workers':<13} {decision}", flush=True)
     ask = RATINGS if ask is None else ask
+    if into is not None:
+        compare.check_section(into, f"{ask.section}:{cfg.name}")
     data_set, out = ask.load(cfg, root), runtime.artifacts_folder(cfg.artifacts) / cfg.name / ask.folder
     chosen = compare.models_for(data_set, models) if isinstance(models, str) else models
     if against not in chosen:

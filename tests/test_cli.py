@@ -53,6 +53,16 @@ def test_compare_leaves_the_table_the_page_and_the_section(tmp_path, capsys, mon
         main(["compare", "--models", "nothing", "--artifacts", str(tmp_path)])
 
 
+def test_where_the_table_goes_is_looked_at_first(tmp_path):
+    asked = ["compare", "--fast", "--models", "means", "--against", "means", "--artifacts", str(tmp_path / "made")]
+    with pytest.raises(FileNotFoundError, match=r"missing\.md: no such file; make one that holds the marks"):
+        main([*asked, "--into", str(tmp_path / "missing.md")])
+    (tmp_path / "other.md").write_text("<!-- compare:tiny -->\n<!-- /compare:tiny -->\n")
+    with pytest.raises(ValueError, match=r"other\.md: expected the marks <!-- compare:tiny-fast -->"):
+        main([*asked, "--into", str(tmp_path / "other.md")])
+    assert not (tmp_path / "made").exists()
+
+
 def test_an_unknown_preset_is_refused():
     with pytest.raises(ValueError, match="known presets: tiny"):
         main(["run", "--preset", "gigantic"])

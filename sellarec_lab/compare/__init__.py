@@ -36,12 +36,12 @@ from sellarec_lab.compare.tables import (
     table,
 )
 from sellarec_lab.compare.tasks import DECODING, LAST_ITEM, LINK, QUESTION, RATING, Task, likers, next_item
-from sellarec_lab.compare.text import markdown, section, write_section
+from sellarec_lab.compare.text import check_section, markdown, section, write_section
 
 __all__ = [
     "CORE", "DECODING", "GRIDS", "LAST_ITEM", "LINK", "LINKS", "LINK_METRICS", "METHODS", "METRICS", "NEXT_ITEM",
-    "NEXT_METRICS", "QUESTION", "RATING", "TAILS", "TITLES", "Fusion", "Method", "Scored", "Summary", "Task",
-    "answers", "battery", "cells", "compared_by", "decoding", "finished", "full_ranking", "fuse", "likers",
+    "NEXT_METRICS", "QUESTION", "RATING", "TAILS", "TITLES", "Fusion", "Method", "Scored", "Summary", "Task", "answers",
+    "battery", "cells", "check_section", "compared_by", "decoding", "finished", "full_ranking", "fuse", "likers",
     "markdown", "method", "models_for", "next_item", "outcome", "paired_tests", "parts", "plan", "predictions",
     "put_together", "rating_stages", "renumber", "run", "sanity", "search", "section", "summary", "table",
     "write_section",

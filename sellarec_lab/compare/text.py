@@ -119,9 +119,27 @@ def write_section(path: Path, name: str, text: str) -> None:
     Raises:
         ValueError: the file has no such marks.
     """
-    start, end = f"<!-- {name} -->", f"<!-- /{name} -->"
-    before = path.read_text(encoding="utf-8")
-    if before.count(start) != 1 or before.count(end) != 1:
-        raise ValueError(f"{path}: expected the marks {start} and {end} once each; add them where the section goes")
+    before, start, end = _marked(path, name)
     pattern = re.escape(start) + r".*?" + re.escape(end)
     runtime.write_text(path, re.sub(pattern, lambda _: f"{start}\n{text}\n{end}", before, flags=re.DOTALL))
+
+
+def check_section(path: Path, name: str) -> None:
+    """See that `write_section` will find its place, before hours go into what it is to write.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file has no such marks.
+    """
+    _marked(path, name)
+
+
+def _marked(path: Path, name: str) -> tuple[str, str, str]:
+    """The file's text, and the marks that it must hold."""
+    start, end = f"<!-- {name} -->", f"<!-- /{name} -->"
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such file; make one that holds the marks {start} and {end}")
+    text = path.read_text(encoding="utf-8")
+    if text.count(start) != 1 or text.count(end) != 1:
+        raise ValueError(f"{path}: expected the marks {start} and {end} once each; add them where the section goes")
+    return text, start, end

@@ -112,6 +112,17 @@ _ML1M_CPU = Preset(
     indices=IndexConfig(codes=64),
     kg=KGConfig(graphs="mkr-movie"),
 )
+# Attention-only adapters and a plain prompt of some 50 tokens: what a CPU can afford on 34,000 rows. Up to eight
+# candidates behind one history, up to two likes old, run once for what they share.
+_SMOLLM2_LOOP = LoopConfig(learning_rate=5e-4, batch_size=32, epochs=1, evaluations=1)
+_SMOLLM2 = dataclasses.replace(
+    _ML1M_CPU,
+    name="smollm2",
+    backbone=BackboneConfig(name="smollm2", quantisation="nf4", template="plain"),
+    prompt=PromptConfig(template="tiny", history=5),
+    tuning=TuningConfig(branches=8, older=2, loop=_SMOLLM2_LOOP),
+    injection=InjectionConfig(branches=8, older=2, loop=_SMOLLM2_LOOP),
+)
 _OFFICE = Preset(
     name="office",
     dataset="lc-rec",
@@ -221,4 +232,6 @@ def _longer(settings: TripleConfig, epochs: int) -> TripleConfig:
 
 _SCIENTIFIC = dataclasses.replace(_OFFICE, name="scientific", neighbours=NeighboursConfig(fading=0.7, history=5))
 _GRAPHS = (_DBP5L, _alone("fb15k-237", 20, 8), _alone("wn18rr", 40, 8))
-PRESETS = {p.name: p for p in (_TINY, faster(_TINY, "fast"), _ML1M_CPU, _OFFICE, _SCIENTIFIC, *_GRAPHS, _T4, _PAPER)}
+PRESETS = {
+    p.name: p for p in (_TINY, faster(_TINY, "fast"), _ML1M_CPU, _SMOLLM2, _OFFICE, _SCIENTIFIC, *_GRAPHS, _T4, _PAPER)
+}
