@@ -1,15 +1,20 @@
-"""Command line, for those without a notebook: ``python -m sellarec_lab run | compare | lcrec | kg | search |
-doctor | world``."""
+"""Command line, for those without a notebook: ``python -m sellarec_lab run | compare | lcrec | kg | search | doctor |
+weights | world``. What went wrong is one sentence; ``--debug`` before the command shows where it did."""
 
 import argparse
 import sys
+from collections.abc import Callable
 from pathlib import Path
+
+_SHIPPED = "data/tiny"
+_SAID = (ValueError, OSError, RuntimeError, ImportError, MemoryError, FloatingPointError)  # one sentence says them
 
 
 def _world(args: argparse.Namespace) -> None:
     from sellarec_lab import llm, world
     from sellarec_lab.config import MiniLMConfig
 
+    _check_world(args)
     folder = Path(args.folder)
     print(f"building the embedded world in {folder} from seed {args.seed}")
     world.build(folder, args.seed)
@@ -17,6 +22,15 @@ def _world(args: argparse.Namespace) -> None:
         films = world.films_of(args.seed)
         mini = MiniLMConfig() if args.steps is None else MiniLMConfig(steps=args.steps)
         llm.pretrain(mini, lambda n, part: list(world.documents(films, mini.seed, n, part)), folder / "mini-llm")
+
+
+def _check_world(args: argparse.Namespace) -> None:
+    """Another world than the shipped one is never written over it unasked."""
+    from sellarec_lab import world
+
+    odd = [name for name, yes in (("--seed", args.seed != world.SEED), ("--steps", args.steps is not None)) if yes]
+    if odd and Path(args.folder) == Path(_SHIPPED):
+        raise ValueError(f"{' and '.join(odd)} would replace the world in {_SHIPPED} by another; give --folder as well")
 
 
 def _preset(args: argparse.Namespace):
@@ -38,7 +52,7 @@ def _run(args: argparse.Namespace) -> None:
 def _compare(args: argparse.Namespace) -> int:
     import shlex
 
-    from sellarec_lab import report
+    from sellarec_lab import compare, report
     from sellarec_lab.compare import METHODS, TITLES
     from sellarec_lab.config import faster
 
@@ -46,13 +60,13 @@ def _compare(args: argparse.Namespace) -> int:
         for name, method in METHODS.items():
             print(f"{name:<24} {method.group:<14} {TITLES[name]}")
         return 0
-    cfg = _preset(args)
+    cfg, models = _preset(args), compare.named(args.models)
+    compare.method(args.against)
     if args.fast:
         cfg = faster(cfg, f"{cfg.name}-fast")
         args.rank_users = min(args.rank_users, 10)
         print("--fast: a few rows and epochs, to check that everything runs; the numbers mean nothing")
-    named = args.models.split(",")
-    models = [*dict.fromkeys([*named, args.against])] if named[0] in METHODS else args.models
+    models = models if isinstance(models, str) else [*dict.fromkeys([*models, args.against])]
     command = "python -m sellarec_lab " + shlex.join(args.typed)
     results = report.bench(
         cfg, args.data, models, args.seeds, args.workers, args.against, command, args.into, args.rank_users,
@@ -71,9 +85,13 @@ def _asked(args: argparse.Namespace):
 
 
 def _search(args: argparse.Namespace) -> None:
-    from sellarec_lab import report
+    from sellarec_lab import compare, report
 
-    report.search(_preset(args), args.data, args.models.split(","), args.workers, args.target)
+    chosen = compare.named(args.models)
+    if isinstance(chosen, str) or (odd := [name for name in chosen if name not in compare.GRIDS]):
+        found = chosen if isinstance(chosen, str) else ", ".join(odd)
+        raise ValueError(f"--models {found}: no settings are known to search; take of {', '.join(compare.GRIDS)}")
+    report.search(_preset(args), args.data, chosen, args.workers, args.target)
 
 
 def _weights(args: argparse.Namespace) -> None:
@@ -100,64 +118,113 @@ def _doctor(args: argparse.Namespace) -> None:
     print(f"embedded mini-LLM loads: {llm.quantised_layers(lm.model)} layers in 4 bits, width {lm.width}")
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m sellarec_lab", description=__doc__)
-    commands = parser.add_subparsers(dest="command", required=True)
+def _whole(least: int) -> Callable[[str], int]:
+    """An argument that is a whole number of at least this."""
+
+    def read(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            value = least - 1
+        if value < least:
+            raise argparse.ArgumentTypeError(f"expected a whole number of at least {least}, got {text!r}")
+        return value
+
+    return read
+
+
+def _shared() -> argparse.ArgumentParser:
+    """Options that most commands have."""
+    from sellarec_lab.config import PRESETS
+
     shared = argparse.ArgumentParser(add_help=False)
-    shared.add_argument("--preset", default="tiny")
-    shared.add_argument("--data", help="folder or zip of the data set, where it does not ship with the lab")
-    shared.add_argument("--llm", help="another language model than the preset's: a hub id or a folder")
-    shared.add_argument("--graph", help="folder or archive of the preset's knowledge graph, for rows that read one")
-    shared.add_argument("--seeds", type=int, default=1, help="how many seeds every model is trained with")
-    shared.add_argument("--seed", type=int, default=0, help="the first seed")
-    shared.add_argument("--artifacts", default="artifacts")
-    says = "train and score every model, execute the notebooks, write the report"
-    run = commands.add_parser("run", help=says, parents=[shared])
-    run.add_argument("--no-notebooks", dest="notebooks", action="store_false")
-    run.set_defaults(do=_run)
+    add = shared.add_argument
+    add("--preset", default="tiny", help=f"one name for all settings: {', '.join(PRESETS)}")
+    add("--data", help="folder or zip of the data set, where it does not ship with the lab")
+    add("--llm", help="another language model than the preset's: smollm2, a hub id, a folder or a .gguf")
+    add("--graph", help="folder or archive of the preset's knowledge graph, for rows that read one")
+    add("--seeds", type=_whole(1), default=1, help="how many seeds every model is trained with")
+    add("--seed", type=_whole(0), default=0, help="the first seed")
+    add("--artifacts", default="artifacts", help="folder that results and finished stages are kept in")
+    return shared
+
+
+def _tables(commands: argparse._SubParsersAction, shared: argparse.ArgumentParser) -> None:
+    """The commands that fill a table."""
     for name, says, against in (
         ("compare", "every method on one protocol; resumable", "sella"),
         ("lcrec", "what comes next: LC-Rec beside what it is measured by, over the whole catalogue", "lcrec"),
         ("kg", "what is linked: a student of one knowledge graph beside what it is measured by", "kg-student"),
     ):
         table = commands.add_parser(name, help=says, parents=[shared])
-        table.add_argument("--models", default="all", help="all, core, a group, or names with commas (see --list)")
-        table.add_argument("--ablation-seeds", type=int, default=1, help="how many of them at most for ablations")
-        table.add_argument("--against", default=against, help="the model that all others are compared with")
-        table.add_argument("--workers", type=int, help="models trained at a time; by default one a core")
-        table.add_argument("--cluster", help="address of a Dask scheduler; its workers train instead")
-        table.add_argument("--fast", action="store_true", help="a few rows, epochs and users: checks that all runs")
-        table.add_argument("--into", type=Path, help="a markdown file whose section <command>:<preset> is replaced")
-        table.add_argument("--list", action="store_true", help="name all methods and stop")
+        add = table.add_argument
+        add("--models", default="all", help="all, core, a group, or names with commas (see --list)")
+        add("--ablation-seeds", type=_whole(1), default=1, help="how many of the seeds at most for ablations")
+        add("--against", default=against, help=f"the model that all others are compared with ({against})")
+        add("--workers", type=_whole(1), help="models trained at a time; by default one a core")
+        add("--cluster", help="address of a Dask scheduler; its workers train instead")
+        add("--fast", action="store_true", help="a few rows, epochs and users: checks that all runs")
+        add("--into", type=Path, help="a markdown file whose section <command>:<preset> is replaced")
+        add("--list", action="store_true", help="name all methods and stop")
         table.set_defaults(do=_compare, rank_users=0)
         if name == "kg":
-            table.add_argument("--target", default="", help="the graph to re-train for; by default the first")
+            add("--target", default="", help="the graph to re-train for; by default the first")
         if name == "compare":  # the other ranks for everybody
-            table.add_argument("--rank-users", type=int, default=100, help="rank the whole catalogue for so many users")
+            add("--rank-users", type=_whole(0), default=100, help="rank the whole catalogue for so many users")
+
+
+def _parser() -> argparse.ArgumentParser:
+    from sellarec_lab import __version__
+
+    parser = argparse.ArgumentParser(prog="python -m sellarec_lab", description=__doc__)
+    parser.add_argument("--version", action="version", version=f"sellarec_lab {__version__}")
+    parser.add_argument("--debug", action="store_true", help="where an error arose, line by line")
+    commands, shared = parser.add_subparsers(dest="command", required=True), _shared()
+    says = "train and score every model, execute the notebooks, write the report"
+    run = commands.add_parser("run", help=says, parents=[shared])
+    run.add_argument("--no-notebooks", dest="notebooks", action="store_false", help="leave notebooks and page alone")
+    run.set_defaults(do=_run)
+    _tables(commands, shared)
     says = "eight settings a method, judged on valid: the same effort for all"
     search = commands.add_parser("search", help=says, parents=[shared])
     search.add_argument("--models", required=True, help="names with commas (see compare --list)")
     search.add_argument("--target", default="", help="for methods that rank links: the graph; by default the first")
-    search.add_argument("--workers", type=int, help="settings tried at a time; by default one a core")
+    search.add_argument("--workers", type=_whole(1), help="settings tried at a time; by default one a core")
     search.set_defaults(do=_search)
     commands.add_parser("doctor", help="versions, device, what will run and why").set_defaults(do=_doctor)
     weights = commands.add_parser("weights", help="fetch a ready language model ahead of its first use")
     weights.add_argument("name", help="smollm2, or a .gguf file of your own")
     weights.set_defaults(do=_weights)
     world = commands.add_parser("world", help="rebuild the embedded world: tables, truth, mini-LLM")
-    world.add_argument("--folder", default="data/tiny")
-    world.add_argument("--seed", type=int, default=7)
+    world.add_argument("--folder", default=_SHIPPED, help=f"where it is written ({_SHIPPED})")
+    world.add_argument("--seed", type=_whole(0), default=7, help="of the world; 7 is the shipped one")
     world.add_argument("--tables-only", action="store_true", help="leave the mini-LLM alone")
-    world.add_argument("--steps", type=int, help="shorter pre-training, for a try")
+    world.add_argument("--steps", type=_whole(1), help="shorter pre-training, for a try")
     world.set_defaults(do=_world)
     return parser
 
 
 def main(arguments: list[str] | None = None) -> int:
+    """Run a command; what goes wrong is raised."""
     args = _parser().parse_args(arguments)
     args.typed = sys.argv[1:] if arguments is None else arguments
     return args.do(args) or 0
 
 
+def entry() -> int:
+    """Run the command that was typed; what goes wrong is said in one sentence, and the exit status is 2."""
+    try:
+        return main()
+    except _SAID as error:
+        if "--debug" in sys.argv:
+            raise
+        told = " ".join(str(error).split()) or type(error).__name__
+        print(f"\n{told}\n(--debug before the command shows where this arose)", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("\nstopped; what was finished is kept, and the same command goes on from there", file=sys.stderr)
+        return 130
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(entry())

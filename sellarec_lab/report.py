@@ -1,7 +1,7 @@
 """The main job: train and score models, execute the notebooks, and leave one page that opens offline.
 
-Leaves in ``artifacts/<preset>/``: ``results.csv``, ``paired.csv``, ``cells.csv``; `run` adds ``notebooks/`` (executed)
-and ``report.html``, `bench` adds ``compare.html`` and ``compare.md``.
+`run` leaves ``results.csv``, ``paired.csv``, ``cells.csv``, ``notebooks/`` (executed) and ``report.html`` in
+``artifacts/<preset>/``; `bench` the three tables, ``compare.html`` and ``compare.md`` in a folder of its own there.
 """
 
 import html
@@ -41,7 +41,7 @@ class Asked(NamedTuple):
     folder: str = ""
 
 
-RATINGS = Asked(lambda cfg, root: data.load(cfg.dataset, root), "compare")
+RATINGS = Asked(lambda cfg, root: data.load(cfg.dataset, root), "compare", "compare")
 NEXT_ITEMS = Asked(lambda cfg, root: data.as_sequences(data.load(cfg.dataset, root)), "lcrec", "next-item")
 
 
@@ -83,7 +83,9 @@ def run(cfg: Preset, root: str | None = None, seeds: int = 1, notebooks: bool = 
             tick(page.stem)
     if pages:
         runtime.write_text(out / "report.html", _page(results, paired, executed))
-    _say(cfg, compare.summary(results), started)
+    _say(out, compare.summary(results), started)
+    if pages:
+        print(f"open {out / 'report.html'} in a browser: the table, its figures, and every notebook as it ran")
     return results
 
 
@@ -113,8 +115,8 @@ def bench(
         compare.check_section(into, f"{ask.section}:{cfg.name}")
     data_set, out = ask.load(cfg, root), runtime.artifacts_folder(cfg.artifacts) / cfg.name / ask.folder
     chosen = compare.models_for(data_set, models) if isinstance(models, str) else models
-    if against not in chosen:
-        raise ValueError(f"{against!r} is compared with the others, but is not among {', '.join(chosen)}")
+    chosen = list(dict.fromkeys([*chosen, against]))
+    compare.check_fit(data_set, chosen)
     planned = compare.plan(chosen, cfg.seed, seeds, options.get("ablation_seeds"))
     with tqdm(total=len(planned), desc="models x seeds", unit="cell") as bar:
         tick, at_once = partial(_tick, bar), int(decision.value)
@@ -128,7 +130,8 @@ def bench(
     runtime.write_text(out / "compare.html", _bench_page(results, tests, cells, against))
     if into is not None:
         compare.write_section(into, f"{ask.section}:{cfg.name}", text)
-    _say(cfg, compare.summary(results, cells), started, scored.failures)
+    _say(out, compare.summary(results, cells), started, scored.failures)
+    print(f"open {out / 'compare.html'} in a browser for the figures")
     return results
 
 
@@ -157,11 +160,11 @@ def _tick(bar: tqdm, what: str) -> None:
     bar.set_postfix_str(f"{what} done")
 
 
-def _say(cfg: Preset, summary: pd.DataFrame, started: float, failures: Mapping | None = None) -> None:
+def _say(out: Path, summary: pd.DataFrame, started: float, failures: Mapping | None = None) -> None:
     print(summary.to_string())
     for (model, seed), error in (failures or {}).items():
         print(f"FAILED {model}, seed {seed}: {error}")
-    print(f"\nresults in {cfg.artifacts}/{cfg.name}; {(time.perf_counter() - started) / 60:.1f} minutes")
+    print(f"\nresults in {out}; {(time.perf_counter() - started) / 60:.1f} minutes")
 
 
 def _birth(cfg: Preset, seeds: int, cells: pd.DataFrame, minutes: float) -> str:

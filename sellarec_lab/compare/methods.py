@@ -1,6 +1,7 @@
 """Every row of the table: what it is called, where it comes from, and the stage that makes its model."""
 
-from collections.abc import Callable
+import difflib
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -95,11 +96,31 @@ def method(name: str) -> Method:
     """Look a method up by name.
 
     Raises:
-        ValueError: unknown name; lists the known ones.
+        ValueError: unknown name; says the nearest, and lists the known ones.
     """
     if name not in METHODS:
-        raise ValueError(f"unknown model {name!r}; known models: {', '.join(METHODS)}")
+        near = difflib.get_close_matches(name, [*METHODS, *_choices()], 3)
+        guess = f"; did you mean {' or '.join(near)}?" if near else ";"
+        raise ValueError(f"unknown model {name!r}{guess} known models: {', '.join(METHODS)}")
     return METHODS[name]
+
+
+def named(models: str) -> list[str] | str:
+    """Methods as a command takes them: names with commas, or a choice that `models_for` knows.
+
+    Raises:
+        ValueError: an unknown name.
+    """
+    if models in _choices():
+        return models
+    names = [name.strip() for name in models.split(",")]
+    for name in names:
+        method(name)
+    return names
+
+
+def _choices() -> set[str]:
+    return {"core", "all", *(m.group for m in METHODS.values())}
 
 
 def models_for(data: Interactions | kg.Graphs, which: str = "core") -> list[str]:
@@ -110,13 +131,29 @@ def models_for(data: Interactions | kg.Graphs, which: str = "core") -> list[str]
     Raises:
         ValueError: neither "core", "all" nor a group.
     """
-    groups = {m.group for m in METHODS.values()}
-    if which not in {"core", "all", *groups}:
-        raise ValueError(f"unknown choice of models {which!r}; known: core, all, {', '.join(sorted(groups))}")
+    if which not in _choices():
+        raise ValueError(f"unknown choice of models {which!r}; known: {', '.join(sorted(_choices()))}")
     task = _asked(data)
     fit = [name for name, m in METHODS.items() if m.tasks[0] == task and (name != "oracle" or data.truth is not None)]
     chosen = CORE if which == "core" else [name for name in fit if which in ("all", METHODS[name].group)]
     return [name for name in chosen if name in fit]
+
+
+def check_fit(data: Interactions | kg.Graphs, models: Iterable[str]) -> None:
+    """See that methods have an answer to what this data asks.
+
+    Raises:
+        ValueError: one has none; names it, and the command that has a table for it.
+    """
+    task = _asked(data)
+    commands = {"rating": "compare", "next-item": "lcrec", "link": "kg"}
+    for name in models:
+        able = method(name).tasks[0]
+        if able != task:
+            told = f"{name!r} answers {able!r}, but this data asks for {task!r}"
+            raise ValueError(f"{told}; name other models, or take the command {commands[able]!r} and its data")
+        if name == "oracle" and data.truth is None:
+            raise ValueError("'oracle' knows the truth of the embedded world alone; leave it out on real data")
 
 
 def _asked(data: Interactions | kg.Graphs) -> str:

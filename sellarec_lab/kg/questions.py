@@ -7,7 +7,6 @@ with an answer that hangs on a fact held out, and for those answers alone (incom
 """
 
 from collections.abc import Callable
-from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -37,9 +36,7 @@ def questions(graph: Graph, hops: int = 2, most: int = 4000, seed: int = 0) -> p
     """
     rng = np.random.default_rng([seed, hops])
     told, full = (_steps(graph, part) for part in (graph.train, graph.triples))
-    chains = list(product(range(len(full)), repeat=hops))
-    chains = [chains[i] for i in rng.permutation(len(chains))[:_CHAINS]]
-    rows = pd.concat([_of_chain(chain, told, full) for chain in chains], ignore_index=True)
+    rows = pd.concat([_of_chain(chain, told, full) for chain in _chains(graph, hops, rng)], ignore_index=True)
     asked = rows["answers"].map(len) > 0
     plain = ~asked & (rows["known"].map(len) > 0)
     some = [rows[asked].sample(min(most, asked.sum()), random_state=rng)]
@@ -47,6 +44,21 @@ def questions(graph: Graph, hops: int = 2, most: int = 4000, seed: int = 0) -> p
     table = pd.concat(some, ignore_index=True)
     split = np.where(rng.random(len(table)) < 0.1, "valid", "train")
     return table.assign(split=np.where(table["answers"].map(len) > 0, "test", split))
+
+
+def _chains(graph: Graph, hops: int, rng: np.random.Generator) -> list[tuple[int, ...]]:
+    """Chains that somebody can walk, drawn by walking: most of all that can be put together lead nowhere."""
+    facts = graph.with_inverses(graph.triples)
+    facts = facts[np.argsort(facts[:, 0], kind="stable")]
+    first, last = (np.searchsorted(facts[:, 0], np.arange(graph.n_entities), side) for side in ("left", "right"))
+    here = facts[rng.integers(len(facts), size=4 * _CHAINS)]
+    walked = [here[:, 1]]
+    for _ in range(hops - 1):
+        stands = here[:, 2]
+        here = facts[rng.integers(first[stands], last[stands])]
+        walked.append(here[:, 1])
+    found = np.unique(np.stack(walked, axis=1), axis=0)
+    return [tuple(chain) for chain in rng.permutation(found)[:_CHAINS].tolist()]
 
 
 def _steps(graph: Graph, triples: np.ndarray) -> list[sparse.csr_array]:
@@ -74,11 +86,9 @@ def _followed(chain: tuple[int, ...], steps: list[sparse.csr_array]) -> sparse.c
     way = steps[chain[0]]
     for relation in chain[1:]:
         way = way @ steps[relation]
-    way = way.tolil()
-    way.setdiag(0)
-    way = way.tocsr()
-    way.eliminate_zeros()
-    return way
+    way = way.tocoo()
+    elsewhere = way.row != way.col
+    return sparse.csr_array((way.data[elsewhere], (way.row[elsewhere], way.col[elsewhere])), shape=way.shape)
 
 
 class Reader(nn.Module):
