@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from sellarec_lab import config, llm, runtime
-from sellarec_lab.__main__ import main
+from sellarec_lab.__main__ import _parser, entry, main
 
 
 def test_doctor_says_what_will_run_and_why(capsys):
@@ -46,11 +46,67 @@ def test_compare_leaves_the_table_the_page_and_the_section(tmp_path, capsys, mon
     assert "numbers mean nothing" in capsys.readouterr().out
     text = into.read_text()
     assert "python -m sellarec_lab compare --fast" in text and "| Popularity |" in text and "Seeds 0, 1" in text
-    page = (tmp_path / "tiny-fast" / "compare.html").read_text(encoding="utf-8")
+    page = (tmp_path / "tiny-fast" / "compare" / "compare.html").read_text(encoding="utf-8")
     assert page.count("Plotly.newPlot(") >= 4 and 'src="http' not in page
     assert main(["compare", "--list"]) == 0 and "sella-rince" in capsys.readouterr().out
-    with pytest.raises(ValueError, match="unknown choice of models"):
-        main(["compare", "--models", "nothing", "--artifacts", str(tmp_path)])
+    assert not (tmp_path / "tiny-fast" / "results.csv").exists(), "that is where the command run leaves its own"
+
+
+@pytest.mark.parametrize(
+    "typed, says",
+    [
+        ("compare --models sela,mf", "unknown model 'sela'; did you mean sella"),
+        ("compare --models mf --against lihtgcn", "did you mean lightgcn"),
+        ("search --models mf,means", "--models means: no settings are known to search"),
+        ("search --models all", "--models all: no settings are known to search"),
+        ("world --steps 5", "--steps would replace the world in data/tiny by another; give --folder as well"),
+        ("world --tables-only --seed 8", "--seed would replace the world in data/tiny"),
+        ("lcrec --models sella", "'sella' answers 'rating', but this data asks for 'next-item'"),
+        ("kg --models sella", "this data asks for 'link'"),
+        ("run --preset gigantic", "unknown preset 'gigantic'; known presets: tiny"),
+        ("compare --data /nowhere --models mf", "/nowhere"),
+    ],
+)
+def test_a_mistake_is_one_sentence(typed, says, capsys, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["sellarec_lab", *typed.split()])
+    assert entry() == 2
+    told = capsys.readouterr().err
+    assert says in told and "Traceback" not in told and len(told.strip().splitlines()) == 2
+    monkeypatch.setattr(sys, "argv", ["sellarec_lab", "--debug", *typed.split()])
+    with pytest.raises((ValueError, OSError)):
+        entry()
+    assert not list(tmp_path.rglob("*.safetensors"))
+
+
+@pytest.mark.parametrize(
+    "typed", ["run --seeds 0", "compare --seed -1", "compare --rank-users -5", "kg --ablation-seeds 0",
+              "compare --workers 0", "world --steps -5", "run --seeds many"],
+)  # fmt: skip
+def test_counts_are_counts(typed, capsys):
+    with pytest.raises(SystemExit) as left:
+        main(typed.split())
+    assert left.value.code == 2 and "expected a whole number of at least" in capsys.readouterr().err
+
+
+def test_every_option_has_a_help_text_and_presets_are_listed(capsys):
+    (commands,) = (action for action in _parser()._actions if action.dest == "command")
+    assert set(commands.choices) >= {"run", "compare", "lcrec", "kg", "search", "doctor", "weights", "world"}
+    for name, command in commands.choices.items():
+        assert all(action.help for action in command._actions), name
+    assert all(preset in commands.choices["kg"].format_help() for preset in config.PRESETS)
+    with pytest.raises(SystemExit):
+        main(["--version"])
+    assert "sellarec_lab 0." in capsys.readouterr().out
+
+
+def test_ctrl_c_says_that_one_can_go_on(capsys, monkeypatch):
+    def stopped(_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(sys.modules["sellarec_lab.__main__"], "_doctor", stopped)
+    monkeypatch.setattr(sys, "argv", ["sellarec_lab", "doctor"])
+    assert entry() == 130 and "goes on from there" in capsys.readouterr().err
 
 
 def test_where_the_table_goes_is_looked_at_first(tmp_path):

@@ -100,8 +100,9 @@ def method(name: str) -> Method:
     """
     if name not in METHODS:
         near = difflib.get_close_matches(name, [*METHODS, *_choices()], 3)
-        guess = f"; did you mean {' or '.join(near)}?" if near else ";"
-        raise ValueError(f"unknown model {name!r}{guess} known models: {', '.join(METHODS)}")
+        if near:
+            raise ValueError(f"unknown model {name!r}; did you mean {' or '.join(near)}? --list names all")
+        raise ValueError(f"unknown model {name!r}; known models: {', '.join(METHODS)}")
     return METHODS[name]
 
 

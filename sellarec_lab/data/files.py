@@ -128,7 +128,7 @@ def _named(broken: list[int]) -> str:
 def given(root: str | Path | None, name: str, what: str) -> Path:
     """The root as a path; a DataError that says `what` to pass if there is none."""
     if root is None:
-        raise problem(f"data set {name!r}", f"root, {what}", "None", f"Pass it: load({name!r}, root=...).")
+        raise problem(f"data set {name!r}", f"root, {what}", "None", f"Pass it: load({name!r}, root=...), or --data.")
     path = Path(root).expanduser()
     if not path.exists():
         raise problem(str(path), what, "nothing", "Check the path.")

@@ -86,8 +86,8 @@ def download() -> Path:
         )
     except (OSError, ValueError) as error:  # no network; or another hash than the official one
         raise DataError(
-            f"ml-1m could not be downloaded from {URL} ({error}). "
-            f"Download that file by hand and pass its path: load('ml-1m', root='path/to/ml-1m.zip')."
+            f"ml-1m could not be downloaded from {URL} ({type(error).__name__}). Download that file by hand and pass "
+            "its path: load('ml-1m', root='path/to/ml-1m.zip'), or --data path/to/ml-1m.zip on the command line."
         ) from error
     return Path(path)
 
