@@ -39,6 +39,50 @@ def test_recommend_equals_scoring_one_by_one_and_leaves_seen_items_out(trained):
         trained.recommend(999)
 
 
+def test_what_the_data_does_not_hold_is_refused_by_every_verb(trained, toy):
+    for ask, says in (
+        (lambda: trained.explain(3, 99999), "item 99999 is not in the catalogue; known ids run from 1 to 16"),
+        (lambda: trained.explain(99999, 5), "user 99999 is not in the data; known ids run from 1 to 24"),
+        (lambda: trained.explain(0, 5), "user 0 is not in the data"),
+        (lambda: trained.explain(3, 5, [-1]), "history: item -1 is not in the catalogue"),
+        (lambda: trained.explain(3, 5.5), "item 5.5 is not in the catalogue"),
+        (lambda: trained.recommend("3"), "user '3' is not in the data; .* whole numbers"),
+        (lambda: trained.recommend(True), "user True is not in the data"),
+        (lambda: trained.recommend(3, k=-1), "k must be a whole number of at least 1, got -1"),
+        (lambda: trained.recommend(3, k=2.5), "k must be a whole number"),
+        (lambda: trained.score_items(3, [5, 17]), "item 17 is not in the catalogue"),
+    ):
+        with pytest.raises(ValueError, match=says):
+            ask()
+    assert trained.recommend(np.int64(3), k=np.int32(2)).equals(trained.recommend(3, k=2))
+
+
+@pytest.mark.parametrize(
+    "change, says",
+    [
+        ({"item_id": 3.7}, "frame, row 7, column item_id: expected an id from 1 to 16 .*found 3.7"),
+        ({"user_id": 0}, "frame, row 7, column user_id: expected an id from 1 to 24"),
+        ({"history": None}, "frame, row 7, column history: expected a tuple of item ids, .*data.test have them"),
+        ({"history": "1 2"}, "frame, row 7, column history: expected a tuple"),
+        ({"history": (1, 17)}, r"frame, row 7, column history: expected item ids from 1 to 16, found \(1, 17\)"),
+        ({"history": ("1",)}, "frame, row 7, column history: expected item ids"),
+    ],
+)
+def test_frames_are_looked_at_before_they_are_scored(trained, toy, change, says):
+    frame = toy.test.iloc[:3].set_axis([5, 7, 9]).astype(object)
+    ((column, value),) = change.items()
+    frame.at[7, column] = value
+    with pytest.raises(data.DataError, match=says):
+        trained.predict(frame)
+
+
+def test_a_frame_without_histories_and_one_without_rows(trained, toy):
+    with pytest.raises(data.DataError, match=r"expected a column 'history', .*what was liked before each row"):
+        trained.predict(toy.test.drop(columns="history"))
+    nothing = trained.predict(toy.test.iloc[:0])
+    assert len(nothing) == 0 and nothing["score"].dtype == float
+
+
 def test_items_are_scored_with_the_history_that_was_given(trained):
     items, history = [2, 5, 7], [11, 1]
     one_by_one = trained.score_prompts([trained.prompt(3, i, history) for i in items])

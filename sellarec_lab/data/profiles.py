@@ -10,6 +10,7 @@ import pandas as pd
 from tqdm.auto import tqdm
 
 from sellarec_lab import metrics
+from sellarec_lab.data import asked
 from sellarec_lab.data.interactions import Interactions
 
 _QUERIES = 512  # rankings at a time: a matrix of queries x items
@@ -50,12 +51,11 @@ class Recommends:
         """The k best items of the whole catalogue that the user has not rated: ``item_id, title, score``.
 
         Raises:
-            KeyError: a user that the data does not hold.
+            UnknownIdError: a user that the data does not hold.
+            ValueError: ``k`` is no whole number of at least 1.
         """
-        seen = self.profiles.seen
-        if user_id not in seen:
-            raise KeyError(f"user {user_id} is not in the data; known ids run from {min(seen)} to {max(seen)}")
-        items = np.setdiff1d(np.arange(1, self.profiles.n_items + 1), seen[user_id])
+        user_id, k = asked.user(self.profiles, user_id), asked.count(k)
+        items = np.setdiff1d(np.arange(1, self.profiles.n_items + 1), self.profiles.seen[user_id])
         return best(self.profiles, items, self.score_items(user_id, items.tolist()), k)
 
 

@@ -11,7 +11,7 @@ import torch
 
 from sellarec_lab import llm, projector, runtime
 from sellarec_lab.config import BackboneConfig, PromptConfig
-from sellarec_lab.data import Profiles, Ranker
+from sellarec_lab.data import Profiles, Ranker, asked
 from sellarec_lab.projector import Projector
 from sellarec_lab.prompts import CodeWords, Prompt, PromptRows, Writer
 from sellarec_lab.sella import recipes
@@ -42,9 +42,15 @@ class Recommender(Ranker):
         self.answer_ids = self.encoder.answer_ids(self.prompt(next(iter(profiles.seen)), 1))
 
     def prompt(self, user_id: int, item_id: int, history: Sequence[int] | None = None) -> Prompt:
-        """The prompt for one user and item; ``history`` defaults to all that the user liked so far."""
+        """The prompt for one user and item; ``history`` (item ids, oldest first) defaults to all that the user liked
+        so far.
+
+        Raises:
+            UnknownIdError: a user, an item or a history that the data does not hold.
+        """
+        user_id, (item_id,) = asked.user(self.profiles, user_id), asked.items(self.profiles, [item_id])
         known = self.profiles.liked.get(user_id, []) if history is None else history
-        return self.writer.write(user_id, item_id, known)
+        return self.writer.write(user_id, item_id, asked.items(self.profiles, known, "history: item"))
 
     def prompts(self, frame: pd.DataFrame) -> PromptRows:
         """One prompt a row, with the row's own history."""
@@ -56,8 +62,14 @@ class Recommender(Ranker):
         return score(self.lm, self.encoder, many, self.answer_ids, self._soft())
 
     def predict(self, frame: pd.DataFrame) -> pd.DataFrame:
-        """The frame's rows (``user_id, item_id, history``) with a float ``score`` = logit(Yes) - logit(No)."""
-        rows = self.prompts(frame)
+        """The frame's rows (``user_id, item_id, history``) with a float ``score`` = logit(Yes) - logit(No).
+
+        Raises:
+            DataError: a column is missing, or holds what the data does not know; names the row.
+        """
+        if frame.empty:
+            return frame.assign(score=0.0)
+        rows = self.prompts(asked.rows(self.profiles, frame))
         scores = llm.score(self.lm, self.encoder, rows, self.answer_ids, self._soft(), families=rows.families())
         return frame.assign(score=scores.astype(float))
 
