@@ -162,6 +162,17 @@ class CodeWords(NamedTuple):
         return cls(*([_word(row) for row in side] for side in bits))
 
 
+def template(name: str) -> Template:
+    """A template by its name.
+
+    Raises:
+        ValueError: there is none; lists the known ones.
+    """
+    if name not in TEMPLATES:
+        raise ValueError(f"prompt__template: unknown template {name!r}; known: {', '.join(TEMPLATES)}")
+    return TEMPLATES[name]
+
+
 @dataclass(frozen=True)
 class Writer:
     """Turns rows into prompts: the one way, in training and scoring, in notebooks and on the bench.
@@ -195,12 +206,12 @@ class Writer:
         """As a preset's ``prompt`` says.
 
         Raises:
-            ValueError: the template has no place for one of the soft tokens.
+            ValueError: an unknown template, or one without a place for one of the soft tokens.
         """
-        template = TEMPLATES[config.template]
-        if missing := [kind for kind in slots if not any(f"{{{kind}}}" in piece for piece in template.pieces)]:
+        found = template(config.template)
+        if missing := [kind for kind in slots if not any(f"{{{kind}}}" in piece for piece in found.pieces)]:
             raise ValueError(f"template {config.template!r} has no piece with {{{missing[0]}}}; add one to TEMPLATES")
-        return cls(template, titles, slots, config.history, codes)
+        return cls(found, titles, slots, config.history, codes)
 
     def write(self, user_id: int, item_id: int, history: Sequence[int]) -> Prompt:
         """The prompt about a user and an item. ``history`` are liked items, oldest first; the last ``longest`` are

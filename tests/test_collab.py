@@ -265,9 +265,9 @@ def test_without_a_history_the_state_is_learned_and_the_interest_is_zero(toy):
 def test_bad_sizes_are_refused(toy):
     with pytest.raises(ValueError, match="multiple of heads, got dim=5 and heads=2"):
         collab.new(config.SASRecConfig(dim=5), toy)
-    with pytest.raises(ValueError, match="history must be at least 1"):
+    with pytest.raises(ValueError, match="history: expected at least 1, got 0"):
         collab.new(config.DINConfig(history=0), toy)
-    with pytest.raises(ValueError, match="bits must be at least 1"):
+    with pytest.raises(ValueError, match="bits: expected at least 1, got 0"):
         collab.new(config.CodesConfig(bits=0), toy)
 
 

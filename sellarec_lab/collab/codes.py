@@ -33,8 +33,6 @@ class BinaryCodes(MatrixFactorisation):
     """
 
     def __init__(self, n_users: int, n_items: int, bits: int):
-        if bits < 1:
-            raise ValueError(f"bits must be at least 1, got {bits}")
         super().__init__(n_users, n_items, bits)
 
     def factors(self, table: EmbeddingTable, ids: torch.Tensor) -> torch.Tensor:

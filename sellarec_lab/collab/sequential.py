@@ -28,8 +28,6 @@ class _Sequential(Pointwise):
 
     def __init__(self, n_users: int, n_items: int, dim: int, history: int):
         super().__init__(n_users, n_items)
-        if history < 1:
-            raise ValueError(f"history must be at least 1 liked item, got {history}")
         self.width = history
         self.items = EmbeddingTable(0.1 * torch.randn(n_items + 1, dim))
 

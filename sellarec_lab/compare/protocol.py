@@ -121,6 +121,7 @@ def run(
         cluster: address of a Dask scheduler whose workers see the same folder of artifacts; they take the place of
             ``workers``.
     """
+    runtime.expect(cfg, data)
     chosen = list(models or models_for(data))
     out = Scored(chosen)
     planned = plan(chosen, cfg.seed, seeds, ablation_seeds)

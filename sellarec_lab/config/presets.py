@@ -1,9 +1,10 @@
 """The tree that holds all settings, and the presets: one name for the whole tree."""
 
 import dataclasses
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
+from sellarec_lab.config.checked import Amount, settings
 from sellarec_lab.config.indices import IndexConfig
 from sellarec_lab.config.kg import KGConfig, PathConfig, TripleConfig
 from sellarec_lab.config.lcrec import LCRecConfig
@@ -28,13 +29,13 @@ from sellarec_lab.config.settings import (
 from sellarec_lab.config.tree import replace
 
 
-@dataclass(frozen=True)
+@settings
 class Preset:
     """The whole tree. One object describes a run; its hash is part of every artifact's key."""
 
     name: str
     dataset: str
-    seed: int = 0
+    seed: Amount = 0
     backbone: BackboneConfig = BackboneConfig()
     prompt: PromptConfig = PromptConfig()
     lora: LoraConfig = LoraConfig()

@@ -4,14 +4,28 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+from sellarec_lab.config.checked import SettingError
+
 
 def replace(tree: Any, path: str, value: Any) -> Any:
-    """A copy of a config tree with the field at ``path`` (parts joined by ``__``) changed."""
+    """A copy of a config tree with the field at ``path`` (parts joined by ``__``) changed.
+
+    Raises:
+        ValueError: no such field.
+        SettingError: a value that the field can't have; names the path.
+    """
+    try:
+        return _replaced(tree, path, value)
+    except SettingError as error:
+        raise SettingError(path, error.wrong) from None
+
+
+def _replaced(tree: Any, path: str, value: Any) -> Any:
     head, _, rest = path.partition("__")
     known = [f.name for f in dataclasses.fields(tree)]
     if head not in known:
         raise ValueError(f"{type(tree).__name__} has no field {head!r}; known fields: {', '.join(known)}")
-    return dataclasses.replace(tree, **{head: replace(getattr(tree, head), rest, value) if rest else value})
+    return dataclasses.replace(tree, **{head: _replaced(getattr(tree, head), rest, value) if rest else value})
 
 
 def changed(tree: Any, changes: Mapping[str, Any]) -> Any:

@@ -38,6 +38,7 @@ class Pipeline:
     graphs: Graphs
 
     def __post_init__(self):
+        runtime.expect(self.cfg, self.graphs)
         for name in self.background:
             self.graphs[name]  # says which there are
         held = {name: with_valid(graph) for name, graph in self.graphs.graphs.items()}

@@ -33,6 +33,7 @@ class Pipeline:
     own: torch.Tensor | None = None
 
     def __post_init__(self):
+        runtime.expect(self.cfg, self.data)
         if self.own is not None and len(self.own) != self.data.n_items + 1:
             raise ValueError(f"own vectors have {len(self.own)} rows, the data needs {self.data.n_items + 1}")
 

@@ -132,9 +132,24 @@ def stage(
     code: tuple[str, ...] = (),
 ) -> Stage:  # fmt: skip
     """A stage of a preset on a data set: ``data.fingerprint`` and the seed are always among its inputs."""
+    expect(cfg, data)
     facts = {"backbone": cfg.backbone.name, "revision": cfg.backbone.revision}
     known = {"data": data.fingerprint, "seed": cfg.seed, **inputs}
     return Stage(name, known, make, read, upstream, code, (cfg.artifacts, cfg.name), facts)
+
+
+def expect(cfg: object, data: object) -> None:
+    """See that a verb was given a preset and data, in this order.
+
+    Raises:
+        TypeError: it was not; says what was meant.
+    """
+    if not isinstance(cfg, Preset):
+        meant = f"write lab.preset({cfg!r})" if isinstance(cfg, str) else "the preset comes first, the data second"
+        raise TypeError(f"expected a Preset as lab.preset gives it, got {type(cfg).__name__}; {meant}")
+    if not hasattr(data, "fingerprint"):
+        meant = f"write lab.data.load({data!r})" if isinstance(data, str) else "lab.data.load and from_frames give such"
+        raise TypeError(f"expected a data set after the preset, got {type(data).__name__}; {meant}")
 
 
 def nothing(stage: Stage) -> None:

@@ -10,7 +10,7 @@ from sellarec_lab import alignment, collab, config, llm, runtime, semantics
 from sellarec_lab.collab import Vectors
 from sellarec_lab.config import Preset
 from sellarec_lab.data import Interactions
-from sellarec_lab.prompts import TEMPLATES, Writer
+from sellarec_lab.prompts import Writer, template
 from sellarec_lab.runtime import Stage
 from sellarec_lab.sella.graph import graph_tables
 from sellarec_lab.sella.injection import check_own, inject, recommender
@@ -37,6 +37,7 @@ class Pipeline:
     own: Vectors | None = None
 
     def __post_init__(self):
+        runtime.expect(self.cfg, self.data)
         self.cfg = self.recipe.applied(self.cfg)
         if self.own is not None:
             check_own(self.data, self.recipe, self.own)
@@ -44,7 +45,7 @@ class Pipeline:
     def _stage(self, name: str, parts: tuple[str, ...], make, read, *upstream: Stage, code=(), **inputs) -> Stage:
         """``parts`` are the preset's fields that decide the result."""
         settings = {part: config.as_dict(getattr(self.cfg, part)) for part in parts}
-        settings |= {"template": config.as_dict(TEMPLATES[self.cfg.prompt.template])} if "prompt" in parts else {}
+        settings |= {"template": config.as_dict(template(self.cfg.prompt.template))} if "prompt" in parts else {}
         return runtime.stage(self.cfg, self.data, name, settings | inputs, make, read, *upstream, code=code)
 
     # ---- stage 1

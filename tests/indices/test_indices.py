@@ -118,14 +118,14 @@ def test_items_that_are_none_are_refused(items, found):
 @pytest.mark.parametrize(
     "field, value, message",
     [
-        ("method", "vq", "index method is 'kmeans' or 'rqvae', got 'vq'"),
-        ("repair", "hungarian", "index repair is"),
-        ("levels", 27, "levels is 1 to 26, a letter each, got 27"),
-        ("codes", 0, "codes must be positive, got 0"),
-        ("rounds", -1, "rounds must be positive"),
-        ("hidden", (64, 0), r"hidden widths must be positive, got \(64, 0\)"),
-        ("beta", -0.1, "beta must not be negative"),
-        ("epsilon", 0.0, "epsilon must be positive"),
+        ("method", "vq", "method: expected 'kmeans' or 'rqvae', got 'vq'"),
+        ("repair", "hungarian", "repair: expected 'exact', 'sinkhorn' or 'none'"),
+        ("levels", 27, "levels: expected at most 26, got 27"),
+        ("codes", 0, "codes: expected at least 1, got 0"),
+        ("rounds", -1, "rounds: expected at least 1"),
+        ("hidden", (64, 0), "hidden: expected at least 1, got 0"),
+        ("beta", -0.1, "beta: expected at least 0"),
+        ("epsilon", 0.0, "epsilon: expected more than 0"),
     ],
 )
 def test_settings_that_cannot_be_are_refused(field, value, message):

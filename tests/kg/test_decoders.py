@@ -143,9 +143,9 @@ def test_the_self_adversarial_loss_by_hand() -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"norm": 3}, "norm is 1 or 2"),
-        ({"dropout": 1.0}, "dropout lies from 0"),
-        ({"temperature": -1.0}, "temperature must not be negative"),
+        ({"norm": 3}, "norm: expected at most 2, got 3"),
+        ({"dropout": 1.0}, "dropout: expected less than 1, got 1.0"),
+        ({"temperature": -1.0}, "temperature: expected at least 0, got -1.0"),
         ({"negatives": 4, "smoothing": 0.1}, "smoothing is of the softmax over all entities"),
     ],
 )

@@ -55,5 +55,5 @@ def test_both_run_through_the_pipeline(lm_folder, tmp_path):
 
 @pytest.mark.parametrize("field", ["prefix", "collaborative"])
 def test_weights_below_zero_are_refused(field):
-    with pytest.raises(ValueError, match=f"lcrec.{field} must not be negative, got -1.0"):
+    with pytest.raises(ValueError, match=f"^{field}: expected at least 0, got -1.0"):
         LCRecConfig(**{field: -1.0})
