@@ -33,6 +33,22 @@ class Profiles:
         seen = rows.groupby("user_id")["item_id"].agg(list).to_dict()
         return cls(list(data.titles), ["", *data.items["external_id"].astype(str)], liked, seen)
 
+    @classmethod
+    def from_json(cls, raw: dict) -> Profiles:
+        """What ``dataclasses.asdict`` and json made of it.
+
+        Raises:
+            ValueError: ids that are no whole numbers, or items that the catalogue does not hold.
+            KeyError, TypeError, AttributeError: other fields, or other kinds of values.
+        """
+        people = {name: {int(user): list(ids) for user, ids in raw[name].items()} for name in ("liked", "seen")}
+        made = cls(list(raw["titles"]), list(raw["external"]), **people)
+        if len(made.titles) != len(made.external) or not made.seen or not all(isinstance(t, str) for t in made.titles):
+            raise ValueError("titles and external ids must be texts, as many of each, and somebody must have seen some")
+        for ids in (*made.liked.values(), *made.seen.values()):
+            asked.items(made, ids)
+        return made
+
     @property
     def n_items(self) -> int:
         return len(self.titles) - 1

@@ -60,7 +60,10 @@ class GraphModel(LinkRanker):
 
     def save_pretrained(self, folder: str | Path) -> None:
         """Write ``model.safetensors`` and ``kg_config.json``; the graph itself stays where it lies."""
-        folder = Path(folder)
+        with runtime.saving(folder, "kg") as place:
+            self._write(place)
+
+    def _write(self, folder: Path) -> None:
         rows = {"rows.entities": self.entities, "rows.relations": self.relations[: self.graph.n_relations]}
         runtime.save_tensors(folder / "model.safetensors", {**self.model.state_dict(), **rows})
         told = {"settings": config.as_dict(self.model.settings), "graph": self.graph.fingerprint}
@@ -74,9 +77,7 @@ def load(folder: str | Path, graph: Graph) -> GraphModel:
         FileNotFoundError: the folder holds no saved model.
         ValueError: another graph, or a file that is cut.
     """
-    folder = Path(folder)
-    if not (folder / "kg_config.json").is_file():
-        raise FileNotFoundError(f"{folder} has no kg_config.json: it was not written by save_pretrained")
+    folder = runtime.look_at(folder, "kg")
     told = runtime.read_json(folder / "kg_config.json")
     if told.get("graph") != graph.fingerprint:
         raise ValueError(f"{folder} was trained on another graph than {graph.name!r} as it is now; load that one")

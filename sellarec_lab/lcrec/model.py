@@ -117,8 +117,15 @@ class LCRec(NextItemRanker):
             yield pd.DataFrame(told | {"item_id": items}).rename_axis("beam").reset_index()
 
     def save_pretrained(self, folder: str | Path) -> None:
-        """Write ``adapter/`` (plain PEFT; ``model/`` without language), ``lcrec_config.json``, ``catalogue.json``."""
-        folder = Path(folder)
+        """Write ``adapter/`` (plain PEFT; ``model/`` without language), ``lcrec_config.json``, ``catalogue.json``.
+
+        Raises:
+            FileExistsError: the folder holds other things than a saved model.
+        """
+        with runtime.saving(folder, "lcrec") as place:
+            self._write(place)
+
+    def _write(self, folder: Path) -> None:
         if self.settings.language:
             llm.save_adapter(self.lm, folder / "adapter")
         else:
@@ -131,27 +138,28 @@ class LCRec(NextItemRanker):
         runtime.write_text(folder / "lcrec_config.json", json.dumps(told, indent=1))
 
 
-def load(folder: str | Path) -> LCRec:
+def load(folder: str | Path, fetch: bool = False) -> LCRec:
     """Load what `LCRec.save_pretrained` wrote; the backbone is read from its own place.
+
+    Args:
+        fetch: whether a backbone that lies at a hub may be asked for there.
 
     Raises:
         FileNotFoundError: the folder holds no saved LC-Rec.
-        ValueError: the adapter does not fit.
+        ValueError: files that were changed, are broken or don't fit each other; a hub's backbone without ``fetch``.
     """
-    folder = Path(folder)
-    if not (folder / "lcrec_config.json").is_file():
-        raise FileNotFoundError(f"{folder} has no lcrec_config.json: it was not written by save_pretrained")
-    told = json.loads((folder / "lcrec_config.json").read_text(encoding="utf-8"))
-    known = json.loads((folder / "catalogue.json").read_text(encoding="utf-8"))
+    folder = runtime.look_at(folder, "lcrec")
+    told, known = (runtime.read_json(folder / name) for name in ("lcrec_config.json", "catalogue.json"))
     parts = {"lora": LoraConfig, "loop": LoopConfig, "decoder": MiniLMConfig}
-    settings = {n: parts[n](**v) if n in parts else v for n, v in told["lcrec"].items()}
-    settings = LCRecConfig(**settings)
-    backbone = BackboneConfig(**told["backbone"] | {"pretraining": None})
+    try:
+        settings = LCRecConfig(**{n: parts[n](**v) if n in parts else v for n, v in told["lcrec"].items()})
+        backbone = BackboneConfig(**told["backbone"] | {"pretraining": None})
+        profiles, said = Profiles.from_json(known["profiles"]), Catalogue(**known["catalogue"])
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise ValueError(f"{folder}: lcrec_config.json and catalogue.json are not of an LC-Rec: {error}") from error
+    if settings.language:
+        llm.ask_hub(backbone, fetch)
     lm = llm.load(backbone if settings.language else llm.whole(folder / "model"))
     if settings.language:
         llm.load_adapter(lm, folder / "adapter")
-    people = known["profiles"]
-    for name in ("liked", "seen"):
-        people[name] = {int(user): items for user, items in people[name].items()}
-    said = Catalogue(**known["catalogue"])
-    return LCRec(lm, backbone, said, Profiles(**people), settings)
+    return LCRec(lm, backbone, said, profiles, settings)

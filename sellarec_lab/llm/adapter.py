@@ -97,8 +97,12 @@ def load_adapter(lm: LanguageModel, folder: Path) -> None:
     """Put a saved adapter on the backbone, in place.
 
     Raises:
+        FileNotFoundError: the folder holds no adapter; PEFT would ask a hub for it.
         ValueError: the adapter holds other weights than the model expects.
     """
+    for name in ("adapter_config.json", "adapter_model.safetensors"):
+        if not (folder / name).is_file():
+            raise FileNotFoundError(f"{folder}: no {name}; save the adapter once more")
     if (folder / _WORDS).is_file():
         _add_words(lm, json.loads((folder / _WORDS).read_text(encoding="utf-8")))
     with _quiet():

@@ -24,6 +24,7 @@ from sellarec_lab.llm.pretrained import READY, converted, ready_model
 from sellarec_lab.runtime import Decision
 
 _HERE = Path(__file__).parent.parent
+_NO_CODE = {"trust_remote_code": False}  # and no question about it: what a folder brings along is never run
 
 
 def embedded_folder() -> Path:
@@ -50,11 +51,26 @@ def place(name: str) -> Decision:
     return Decision(name, "")
 
 
+def ask_hub(config: BackboneConfig, allowed: bool) -> None:
+    """See that a backbone which somebody else has named is not asked for at a hub without consent.
+
+    Raises:
+        ValueError: it lies at a hub, and that is not allowed.
+    """
+    name = config.name
+    if allowed or name in ("embedded", *READY) or name.endswith(".gguf") or Path(name).is_dir():
+        return
+    raise ValueError(
+        f"the backbone {name!r} is no folder here; if it is a hub's and you trust it, load with fetch=True; if its "
+        "folder was moved, correct backbone.name in the saved settings"
+    )
+
+
 def width(config: BackboneConfig) -> int:
     """The backbone's width, from its settings or its config alone."""
     if config.pretraining is not None:
         return config.pretraining.hidden_size
-    hf = AutoConfig.from_pretrained(place(config.name).value, revision=config.revision)
+    hf = AutoConfig.from_pretrained(place(config.name).value, revision=config.revision, **_NO_CODE)
     return hf.get_text_config().hidden_size
 
 
@@ -135,7 +151,8 @@ def load(config: BackboneConfig) -> LanguageModel:
     """
     source, origin = place(config.name)
     on = runtime.device().value
-    hf, shares = AutoConfig.from_pretrained(source, revision=config.revision), sharding.shares(on)
+    hf = AutoConfig.from_pretrained(source, revision=config.revision, **_NO_CODE)
+    shares = sharding.shares(on)
     dtype = runtime.dtype(config.dtype, on, hf.get_text_config().hidden_size)
     quantisation = runtime.quantisation(config.quantisation, on)
     if shares > 1 and quantisation.value == "nf4":
@@ -151,7 +168,7 @@ def load(config: BackboneConfig) -> LanguageModel:
         hf_logging.disable_progress_bar()  # a bar for what takes no time is noise
     try:
         model = AutoModelForCausalLM.from_pretrained(
-            source, revision=config.revision, dtype=getattr(torch, dtype.value), **kwargs
+            source, revision=config.revision, dtype=getattr(torch, dtype.value), **_NO_CODE, **kwargs
         )
         tokenizer = load_tokenizer(source, config.revision)
     finally:
@@ -186,7 +203,9 @@ def load_tokenizer(source: str, revision: str | None = None) -> PreTrainedTokeni
     """
     declared = get_tokenizer_config(source, revision=revision).get("tokenizer_class")
     generic = declared in ("TokenizersBackend", "PreTrainedTokenizerFast")
-    return (PreTrainedTokenizerFast if generic else AutoTokenizer).from_pretrained(source, revision=revision)
+    return (PreTrainedTokenizerFast if generic else AutoTokenizer).from_pretrained(
+        source, revision=revision, **_NO_CODE
+    )
 
 
 def _four_bit(dtype: str) -> BitsAndBytesConfig:

@@ -18,7 +18,11 @@ from types import CodeType
 PACKAGE = __name__.partition(".")[0]
 _ROOT = Path(__file__).parents[2]
 # values of settings are inputs of a stage, and so are the decisions; files and stages are where results lie
-_LEFT_OUT = ("config", "teaching", *(f"runtime.{f}" for f in ("code", "decisions", "files", "processes", "stage")))
+_LEFT_OUT = (
+    "config",
+    "teaching",
+    *(f"runtime.{f}" for f in ("code", "decisions", "files", "processes", "saved", "stage")),
+)
 
 
 @functools.cache

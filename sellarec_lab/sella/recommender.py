@@ -107,8 +107,14 @@ class Recommender(Ranker):
         """Write ``adapter/`` (plain PEFT), ``projector.safetensors``, ``sellarec_config.json``, ``catalogue.json``.
 
         The 4-bit base is never written: it is loaded again from where it came from.
+
+        Raises:
+            FileExistsError: the folder holds other things than a saved model.
         """
-        folder = Path(folder)
+        with runtime.saving(folder, "recommender") as place:
+            self._write(place)
+
+    def _write(self, folder: Path) -> None:
         if self.recipe.tuned:
             llm.save_adapter(self.lm, folder / "adapter")
         if self.projector is not None:
@@ -128,29 +134,49 @@ class Recommender(Ranker):
         return [self.lm.tokenizer.decode([i]) for i in self.answer_ids]
 
 
-def load(folder: str | Path) -> Recommender:
+def load(folder: str | Path, fetch: bool = False) -> Recommender:
     """Load what `Recommender.save_pretrained` wrote; the backbone is read from its own place.
+
+    Args:
+        fetch: whether a backbone that lies at a hub may be asked for there.
 
     Raises:
         FileNotFoundError: the folder holds no saved recommender.
-        ValueError: the adapter or the projector does not fit.
+        ValueError: files that were changed, are broken or don't fit each other; a hub's backbone without ``fetch``.
     """
-    folder = Path(folder)
-    if not (folder / "sellarec_config.json").is_file():
-        raise FileNotFoundError(f"{folder} has no sellarec_config.json: it was not written by save_pretrained")
-    settings = json.loads((folder / "sellarec_config.json").read_text(encoding="utf-8"))
-    raw = json.loads((folder / "catalogue.json").read_text(encoding="utf-8"))
-    for name in ("liked", "seen"):
-        raw[name] = {int(user): items for user, items in raw[name].items()}
-    words = raw.pop("codes")
-    recipe, prompt = recipes.from_json(settings["recipe"]), PromptConfig(**settings["prompt"])
-    backbone = BackboneConfig(**settings["backbone"] | {"pretraining": None})
-    lm, soft, profiles = llm.load(backbone), None, Profiles(**raw)
+    folder = runtime.look_at(folder, "recommender")
+    settings, raw = (runtime.read_json(folder / name) for name in ("sellarec_config.json", "catalogue.json"))
+    try:
+        words, profiles = raw.pop("codes"), Profiles.from_json(raw)
+        recipe, prompt = recipes.from_json(settings["recipe"]), PromptConfig(**settings["prompt"])
+        backbone = BackboneConfig(**settings["backbone"] | {"pretraining": None})
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise ValueError(
+            f"{folder}: sellarec_config.json and catalogue.json are not of a recommender: {error}"
+        ) from error
+    llm.ask_hub(backbone, fetch)
+    lm, soft = llm.load(backbone), None
     if recipe.tuned:
         llm.load_adapter(lm, folder / "adapter")
     if recipe.slots:
         soft = projector.load(folder / "projector.safetensors").to(lm.device)
         if soft.width != lm.width:
             raise ValueError(f"{folder}: soft tokens of width {soft.width} for a backbone of width {lm.width}")
+        _check_tables(folder, soft, profiles)
     writer = Writer.of(prompt, profiles.titles, recipe.slots, CodeWords(**words) if words else None)
-    return Recommender(lm, backbone, prompt, recipe, profiles, soft, writer)
+    model = Recommender(lm, backbone, prompt, recipe, profiles, soft, writer)
+    if list(settings["answers"].values()) != list(model.answer_ids):
+        raise ValueError(f"{folder}: saved with another tokenizer, whose answers are {settings['answers']}")
+    return model
+
+
+def _check_tables(folder: Path, soft: Projector, profiles: Profiles) -> None:
+    """The tables have a row for every user and item, and numbers in them."""
+    rows = {"users": 1 + max(profiles.seen), "items": 1 + profiles.n_items, "semantics": 1 + profiles.n_items}
+    for name, tensor in soft.state_dict().items():
+        table = name.partition(".")[0]
+        if table in rows and len(tensor) != rows[table]:
+            file = folder / "projector.safetensors"
+            raise ValueError(f"{file}, {name}: expected {rows[table]} rows, one an id, found {len(tensor)}")
+        if not torch.isfinite(tensor).all():
+            raise ValueError(f"{folder / 'projector.safetensors'}, {name}: holds numbers that are not finite")
