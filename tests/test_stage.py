@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 
 from sellarec_lab import config, prompts, runtime, sella
 from sellarec_lab.runtime import Stage
@@ -218,3 +219,79 @@ def test_changed_weights_of_a_backbone_make_new_stages(toy_cfg, toy, lm_folder, 
     runtime.save_tensors(folder / "model.safetensors", tensors | {first: tensors[first] + 1})
     assert sella.Pipeline(cfg, toy).tuning.key != before
     assert json.loads((folder / "config.json").read_text())["model_type"] == "qwen2"
+
+
+def _hold(stage, entered):
+    with stage._locked():
+        entered.set()
+        time.sleep(1.5)
+
+
+def test_who_waits_says_for_whom(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(sys.modules["sellarec_lab.runtime.stage"], "_PATIENCE", 0.1)
+    stage, context = counting(tmp_path, "held"), multiprocessing.get_context("fork")
+    stage.folder.mkdir(parents=True)
+    entered = context.Event()
+    other = context.Process(target=_hold, args=(stage, entered))
+    other.start()
+    assert entered.wait(20)
+    assert stage.value() == "x"
+    other.join()
+    assert re.search(rf"is being made by process {other.pid} on .*; waiting for it", capsys.readouterr().err)
+    assert not stage.path(".holder").exists()
+
+
+def of_files(tmp_path, content=b"right"):
+    """A stage with two files, one in a folder."""
+    made = []
+
+    def make(stage):
+        made.append(1)
+        (stage.folder / "inner").mkdir(exist_ok=True)
+        stage.path("a.txt").write_bytes(content)
+        runtime.save_tensors(stage.path("inner/b.safetensors"), {"x": torch.ones(3)})
+
+    return Stage("files", {}, make, lambda s: s.path("a.txt").read_bytes(), place=(str(tmp_path), "p")), made
+
+
+@pytest.mark.parametrize(
+    "spoil, says",
+    [
+        (lambda s: s.path("a.txt").write_bytes(b"wrong"), r"a\.txt was changed"),
+        (lambda s: s.path("a.txt").write_bytes(b""), r"a\.txt was changed"),
+        (lambda s: s.path("inner/b.safetensors").unlink(), r"inner/b\.safetensors is missing"),
+        (
+            lambda s: runtime.save_tensors(s.path("inner/b.safetensors"), {"x": torch.full((3,), torch.nan)}),
+            "was changed",
+        ),
+        (lambda s: s.path("manifest.json").write_text("{"), r"manifest\.json: expected a whole json file"),
+        (lambda s: s.path("manifest.json").write_text("[]"), r"manifest\.json: expected an object"),
+        (lambda s: s.path("manifest.json").write_text('{"key": "other"}'), r"of another stage \(other\)"),
+    ],
+)
+def test_a_result_that_was_changed_is_said_and_made_anew(tmp_path, capsys, spoil, says):
+    stage, made = of_files(tmp_path)
+    assert stage.value() == b"right" and stage.finished and len(made) == 1
+    spoil(stage)
+    assert stage.value() == b"right" and len(made) == 2 and stage.finished
+    assert re.search(f"{says}.*; it is made anew", capsys.readouterr().err)
+
+
+def test_results_are_as_readable_as_the_umask_says(tmp_path):
+    old = os.umask(0o027)
+    try:
+        stage, _ = of_files(tmp_path)
+        stage.made()
+    finally:
+        os.umask(old)
+    assert {oct(path.stat().st_mode & 0o777) for path in stage.folder.rglob("*.*") if path.is_file()} >= {"0o640"}
+    assert oct(stage.path("inner/b.safetensors").stat().st_mode & 0o777) == "0o640"
+
+
+def test_results_of_older_versions_are_read_as_they_are(tmp_path):
+    stage, made = of_files(tmp_path)
+    stage.made()
+    told = json.loads(stage.path("manifest.json").read_text())
+    del told["sha256"]
+    stage.path("manifest.json").write_text(json.dumps(told))
+    assert stage.finished and len(made) == 1

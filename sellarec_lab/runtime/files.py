@@ -46,7 +46,10 @@ def save_tensors(path: Path, tensors: dict[str, torch.Tensor], note: dict[str, A
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
     plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
+    part.touch()
+    mode = part.stat().st_mode  # as the umask says; safetensors writes for the owner alone
     save_file(plain, part, metadata={"note": json.dumps(note or {})})
+    part.chmod(mode)
     os.replace(part, path)
 
 
@@ -81,6 +84,17 @@ def load_frame(path: Path) -> pd.DataFrame:
     tensors, note = load_tensors(path)
     columns = {name: tensor.numpy() for name, tensor in tensors.items()} | note["rest"]
     return pd.DataFrame(columns, columns=note["columns"])
+
+
+def readable(folder: Path) -> None:
+    """Files below a folder become as readable as the umask says; some libraries write for the owner alone."""
+    probe = folder / ".probe"
+    probe.touch()
+    mode = probe.stat().st_mode
+    probe.unlink()
+    for path in folder.rglob("*"):
+        if path.is_file() and not path.is_symlink():
+            path.chmod(mode)
 
 
 def digest(value: Any) -> str:

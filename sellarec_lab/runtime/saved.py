@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
-from sellarec_lab.runtime.files import file_digest, read_json, write_text
+from sellarec_lab.runtime.files import file_digest, read_json, readable, write_text
 from sellarec_lab.runtime.processes import is_main
 
 CARD = "card.json"
@@ -37,6 +37,7 @@ def saving(folder: str | Path, kind: str) -> Iterator[Path]:
     part.mkdir(parents=True)
     try:
         yield part
+        readable(part)
         files = {file.relative_to(part).as_posix(): file_digest(file) for file in _files(part)}
         write_text(part / CARD, json.dumps({"kind": kind, "version": _VERSION, "sha256": files}, indent=1))
         if folder.exists():

@@ -16,6 +16,9 @@ from __future__ import annotations
 import contextlib
 import functools
 import json
+import os
+import platform
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -24,13 +27,17 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-from filelock import FileLock
+from filelock import FileLock, Timeout
+from tqdm.auto import tqdm
 
 from sellarec_lab.config import Preset
 from sellarec_lab.runtime.code import code_digest, function_digest
 from sellarec_lab.runtime.decisions import commit, versions
-from sellarec_lab.runtime.files import artifacts_folder, digest, write_text
+from sellarec_lab.runtime.files import artifacts_folder, digest, file_digest, read_json, readable, write_text
 from sellarec_lab.runtime.processes import agree, is_main, wait
+
+_NO_RESULTS = ("manifest.json", "checkpoint.safetensors")  # what a stage's folder holds beside its result
+_PATIENCE = 2.0  # seconds
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,12 +83,34 @@ class Stage:
 
     @property
     def finished(self) -> bool:
-        return self.path("manifest.json").is_file()
+        """Whether the result is there as it was made. What was changed or lost since is said, and made anew."""
+        if not self.path("manifest.json").is_file():
+            return False
+        wrong = self._wrong()
+        if wrong:
+            _say_once(f"{self.folder}: {wrong}; it is made anew")
+        return not wrong
+
+    def _wrong(self) -> str:
+        """What does not agree with the manifest; "" if all does."""
+        try:
+            told = self.manifest
+        except ValueError as error:
+            return str(error)
+        if told.get("key") != self.key:
+            return f"manifest.json is of another stage ({told.get('key')})"
+        for name, known in told.get("sha256", {}).items():
+            file = self.path(name)
+            if not file.is_file():
+                return f"{name} is missing"
+            if _digest_of(file, file.stat().st_mtime_ns, file.stat().st_size) != known:
+                return f"{name} was changed"
+        return ""
 
     @property
     def manifest(self) -> dict[str, Any]:
         """What went in, with which libraries, how long it took, and what ``make`` said."""
-        return json.loads(self.path("manifest.json").read_text(encoding="utf-8"))
+        return read_json(self.path("manifest.json"))
 
     @functools.cached_property
     def line(self) -> tuple[Stage, ...]:
@@ -110,21 +139,54 @@ class Stage:
     def _claimed(self) -> Iterator[bool]:
         """True if the caller has to make it. A second run waits here, and finds it finished."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(self.path(".lock")) if is_main() else contextlib.nullcontext():
+        with self._locked() if is_main() else contextlib.nullcontext():
             yield agree(not self.finished)
         wait()
+
+    @contextlib.contextmanager
+    def _locked(self) -> Iterator[None]:
+        """Alone with the folder; who waits for another process longer than two seconds says for whom."""
+        lock, holder = FileLock(self.path(".lock")), self.path(".holder")
+        try:
+            lock.acquire(timeout=_PATIENCE)
+        except Timeout:
+            who = holder.read_text(encoding="utf-8") if holder.is_file() else "another process"
+            tqdm.write(f"{self.folder} is being made by {who}; waiting for it", file=sys.stderr)
+            lock.acquire()
+        try:
+            holder.write_text(f"process {os.getpid()} on {platform.node()}", encoding="utf-8")
+            yield
+        finally:
+            holder.unlink(missing_ok=True)
+            lock.release()
 
     def _make(self) -> None:
         started = time.perf_counter()
         with PeakMemory() as memory:
             facts = self.make(self) or {}
+        if not is_main():
+            return
+        readable(self.folder)
+        made = [path for path in sorted(self.folder.rglob("*")) if path.is_file() and not path.match(".*")]
+        made = [path for path in made if path.name not in _NO_RESULTS and path.suffix != ".part"]
         record = {
             "stage": self.name, "key": self.key, "preset": self.place[1], **self.facts, "inputs": self.inputs,
             "upstream": [[stage.name, stage.key] for stage in self.upstream], "libraries": versions(),
             "commit": commit(), "seconds": round(time.perf_counter() - started, 1),
-            "peak_gb": round(memory.peak, 2), **facts,
+            "peak_gb": round(memory.peak, 2),
+            "sha256": {path.relative_to(self.folder).as_posix(): file_digest(path) for path in made}, **facts,
         }  # fmt: skip
         write_text(self.path("manifest.json"), json.dumps(record, indent=1, default=str))
+
+
+@functools.lru_cache(4096)
+def _digest_of(file: Path, changed: int, size: int) -> str:
+    return file_digest(file)
+
+
+@functools.cache
+def _say_once(text: str) -> None:
+    tqdm.write(text, file=sys.stderr)
 
 
 def stage(
