@@ -121,6 +121,15 @@ def test_the_shared_prefix_gives_the_same_scores(lm, encoder, soft, slots):
 
 
 @pytest.mark.parametrize("score", [llm.score, llm.score_shared])
+def test_prompts_that_the_model_cannot_read_are_refused(lm, encoder, score):
+    most = lm.base.config.max_position_embeddings
+    long = prompts.Writer(TEMPLATES["tiny"], ["", "Film " * most, *TITLES[2:]])
+    many = [long.write(1, i, (1, 2)) for i in (3, 4, 5)]
+    with pytest.raises(ValueError, match=rf"a prompt of \d+ tokens, but .* reads at most {most}; show fewer titles"):
+        score(lm, encoder, many, encoder.answer_ids(many[0]))
+
+
+@pytest.mark.parametrize("score", [llm.score, llm.score_shared])
 def test_scores_that_are_not_finite_are_refused(lm, encoder, score):
     many = [make(i, (1, 2), ("item",)) for i in range(3, 7)]
 

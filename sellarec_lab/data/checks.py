@@ -12,6 +12,7 @@ import pandas as pd
 from sellarec_lab.data.errors import problem
 
 RATING_RANGE = (1.0, 5.0)
+LONGEST_TITLE = 2000  # characters; the longest in published data has some 500
 
 
 def validate(interactions: pd.DataFrame, items: pd.DataFrame, users: pd.DataFrame | None = None) -> None:
@@ -75,6 +76,13 @@ def timestamps(frame: pd.DataFrame) -> np.ndarray:
     if fractional.any():
         remedy = "Round it, or pass datetimes."
         raise_at("table interactions", frame, "timestamp", fractional, "whole seconds since 1970", remedy)
+    beyond = values.astype(float).abs() >= 2.0**62  # an int64 would wrap, and the last row become the first
+    if beyond.any():
+        raise_at("table interactions", frame, "timestamp", beyond, "a number from -2^62 to 2^62", "Repair the row.")
+    in_seconds, finer = values.between(1e8, 1e11), values > 1e11  # 1973 to 5138; in milliseconds from 1973 on
+    if in_seconds.any() and finer.any():
+        remedy = "Some look like seconds, others like milliseconds or finer: divide those."
+        raise_at("table interactions", frame, "timestamp", in_seconds, "times of one unit", remedy)
     return values.to_numpy(dtype="int64")
 
 
@@ -104,6 +112,23 @@ def _check_titles(items: pd.DataFrame) -> None:
     no_text = ~items["title"].map(lambda title: isinstance(title, str)).astype(bool)
     if no_text.any():
         raise_at("table items", items, "title", no_text, "text", "Fill in the title, or drop the item and its rows.")
+    long = items["title"].map(len) > LONGEST_TITLE
+    if long.any():
+        raise_at(
+            "table items", items.assign(title=items["title"].map(len)), "title", long,
+            f"at most {LONGEST_TITLE} characters", "Shorten it: every prompt that shows it would be as long.",
+        )  # fmt: skip
+    broken = ~items["title"].map(_encodes).astype(bool)
+    if broken.any():
+        raise_at("table items", items, "title", broken, "text that UTF-8 can hold", "Remove the lone surrogates.")
+
+
+def _encodes(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _check_ids(table: str, frame: pd.DataFrame, column: str) -> None:

@@ -111,8 +111,27 @@ class LanguageModel:
         return self.base.get_input_embeddings()(ids)
 
     def hidden(self, embeddings: torch.Tensor, mask: torch.Tensor, **kwargs) -> torch.Tensor:
-        """Input embeddings [B, L, width] to last hidden states (after the final norm) [B, L, width]."""
+        """Input embeddings [B, L, width] to last hidden states (after the final norm) [B, L, width].
+
+        Raises:
+            ValueError: a prompt is longer than what the model can read.
+        """
+        places = kwargs.get("position_ids")
+        self.check_length(mask.shape[-1] if places is None else 1 + int(places.max()))
         return self.base.base_model(inputs_embeds=embeddings, attention_mask=mask, **kwargs).last_hidden_state
+
+    def check_length(self, tokens: int) -> None:
+        """See that the model has positions for so many tokens.
+
+        Raises:
+            ValueError: it has not.
+        """
+        most = getattr(self.base.config.get_text_config(), "max_position_embeddings", None)
+        if most is not None and tokens > most:
+            raise ValueError(
+                f"a prompt of {tokens} tokens, but {self.name} reads at most {most}; show fewer titles "
+                "(prompt__history) or shorter ones"
+            )
 
     def logits(self, hidden: torch.Tensor) -> torch.Tensor:
         """Hidden states [.., width] to float32 logits over the vocabulary [.., V]."""

@@ -211,6 +211,7 @@ def _log_probabilities(lm: LanguageModel, hidden: torch.Tensor, tokens: torch.Te
 
 def _read(lm: LanguageModel, batch: Batch) -> tuple[torch.Tensor, object]:
     """Hidden state at the end of each prompt [B, width], and the cache of all positions."""
+    lm.check_length(batch.ids.shape[1])
     read = lm.base.base_model(inputs_embeds=lm.embed(batch.ids), attention_mask=batch.mask, use_cache=True)
     return at(read.last_hidden_state, batch), read.past_key_values
 

@@ -118,6 +118,7 @@ def score_shared(
             alone += rows.tolist()
             continue
         head = encoder.collate([_cut(encoded[rows[0]], 0, shared)]).to(lm.device)
+        lm.check_length(max(len(encoded[i].ids) for i in rows))
         first = lm.base.base_model(inputs_embeds=splice(lm, head, soft), attention_mask=head.mask, use_cache=True)
         for some in _watched([rows[part] for part in by_length([len(encoded[i].ids) for i in rows], batch_size)]):
             tails = encoder.collate([_cut(encoded[i], shared, len(encoded[i].ids)) for i in some]).to(lm.device)

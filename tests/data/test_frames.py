@@ -177,6 +177,13 @@ BAD_TABLES = {
     "user a list": (lambda i, m: (i.assign(user_id=[[1]] * 7), m), "row 0, column 'user_id'"),
     "title NaN": (lambda i, m: (i, edit(m, 1, "title", None)), "items, row 1, column 'title'"),
     "title a number": (lambda i, m: (i, edit(m, 1, "title", 7)), "items, row 1, column 'title'.*7"),
+    "title without end": (lambda i, m: (i, edit(m, 1, "title", "x" * 2001)), "items, row 1.*at most 2000 char.*2001"),
+    "title with half a letter": (lambda i, m: (i, edit(m, 1, "title", "x\ud800")), "items, row 1.*lone surrogates"),
+    "timestamp beyond all": (lambda i, m: (edit(i, 1, "timestamp", 2**70), m), "row 1, column 'timestamp'.*from -2"),
+    "timestamps of two units": (
+        lambda i, m: (i.assign(timestamp=[1_000_000_000, *[1_000_000_000_000] * 6]), m),
+        "row 0, column 'timestamp'.*one unit.*seconds.*milliseconds",
+    ),
     "odd split": (lambda i, m: (edit(i, 6, "split", "dev"), m), "row 6, column 'split'.*'dev'"),
     "no valid row": (lambda i, m: (edit(i, 3, "split", "train"), m), "at least one valid"),
     "one second only": (lambda i, m: (i.drop(columns="split").assign(timestamp=1), m), "at least one train"),
