@@ -213,6 +213,9 @@ def main(arguments: list[str] | None = None) -> int:
 
 def entry() -> int:
     """Run the command that was typed; what goes wrong is said in one sentence, and the exit status is 2."""
+    from sellarec_lab import runtime
+
+    runtime.stopping.listen()
     try:
         return main()
     except _SAID as error:

@@ -1,6 +1,9 @@
+import dataclasses
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -73,6 +76,39 @@ def test_a_killed_run_resumes_to_the_same_weights(tmp_path):
     assert made == [16 * step for step in range(17, history.records[-1]["step"])], "killed in the 18th step"
     assert torch.equal(second.weight, whole.weight)
     assert not checkpoint.exists()
+
+
+def test_a_signal_ends_a_training_behind_its_step_with_a_checkpoint(tmp_path):
+    """Although the next checkpoint was a day away."""
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    rare, whole = dataclasses.replace(LOOP, checkpoint_seconds=86_400.0), Line()
+    training.fit(whole, batches, rare, label="whole")
+    checkpoint, stopped, made = tmp_path / "checkpoint.safetensors", Line(), []
+
+    def signalled(epoch: int) -> Batches:
+        asked = batches(epoch, made)
+
+        def make(rows):
+            if len(made) == 16:
+                os.kill(os.getpid(), signal.SIGTERM)
+            return asked.make(rows)
+
+        return Batches(asked.rows, make)
+
+    try:
+        runtime.stopping.listen()
+        with pytest.raises(KeyboardInterrupt):
+            training.fit(stopped, signalled, rare, label="stopped", checkpoint=checkpoint)
+        assert len(made) == 17 and checkpoint.is_file(), "the step that was on its way is done"
+        with pytest.raises(KeyboardInterrupt):  # outside of a training there is nothing to wait for
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(5)
+    finally:
+        runtime.stopping._now["asked"] = False
+        for number, handler in zip((signal.SIGINT, signal.SIGTERM), before):
+            signal.signal(number, handler)
+    training.fit(stopped, lambda epoch: batches(epoch, made), rare, label="resumed", checkpoint=checkpoint)
+    assert len(made) == 36 and torch.equal(stopped.weight, whole.weight)
 
 
 def test_the_best_state_is_kept_not_the_last():

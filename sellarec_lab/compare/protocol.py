@@ -182,7 +182,8 @@ def _pool(workers: int, cluster: str | None) -> Iterator[joblib.Parallel]:
     if cluster is None:
         threads = max(1, (os.cpu_count() or 1) // max(1, workers))
         backend = {"backend": "loky", "inner_max_num_threads": threads} if workers > 1 else {"backend": "sequential"}
-        with _quiet_children() if workers > 1 else contextlib.nullcontext(), joblib.parallel_config(**backend):
+        quiet = _quiet_children() if workers > 1 else contextlib.nullcontext()
+        with runtime.stopping.taking_workers_along(), quiet, joblib.parallel_config(**backend):
             yield joblib.Parallel(workers, return_as="generator_unordered", pre_dispatch="all")
         return
     from distributed import Client
@@ -220,6 +221,7 @@ def _attempt(cell: Cell, data: Interactions, caller: int) -> tuple[Cell, str | N
     """Make a cell; what went wrong as one line, or None. The whole traceback goes to a file beside the results."""
     if os.getpid() != caller:
         _die_with_parent()
+        runtime.stopping.listen()
     cfg, name, asked = cell
     try:
         for task, split in asked:

@@ -1,5 +1,6 @@
 """Where and how things run, decided once and said aloud; random draws; files; and stages, whose results are kept."""
 
+from sellarec_lab.runtime import stopping
 from sellarec_lab.runtime.code import code_digest, function_digest
 from sellarec_lab.runtime.decisions import (
     LIBRARIES,
@@ -33,5 +34,6 @@ __all__ = [
     "LIBRARIES", "Decision", "PeakMemory", "Stage", "agree", "artifacts_folder", "code_digest", "commit", "costs",
     "describe", "device", "digest", "dtype", "expect", "file_digest", "function_digest", "is_main", "load_frame",
     "load_tensors", "look_at", "nothing", "quantisation", "read_json", "save_frame", "save_tensors", "saving",
-    "seed_everything", "seeded", "stage", "tensor_digest", "together", "versions", "wait", "workers", "write_text",
+    "seed_everything", "seeded", "stage", "stopping", "tensor_digest", "together", "versions", "wait", "workers",
+    "write_text",
 ]  # fmt: skip

@@ -21,7 +21,7 @@ _ROOT = Path(__file__).parents[2]
 _LEFT_OUT = (
     "config",
     "teaching",
-    *(f"runtime.{f}" for f in ("code", "decisions", "files", "processes", "saved", "stage")),
+    *(f"runtime.{f}" for f in ("code", "decisions", "files", "processes", "saved", "stage", "stopping")),
 )
 
 

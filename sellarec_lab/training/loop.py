@@ -85,7 +85,8 @@ class _Loop:
         every = max(1, len(first) // max(1, self.config.evaluations))
         self._resume()
         quiet = {} if runtime.is_main() else {"disable": True}  # False would overrule the environment
-        with tqdm(total=total, initial=self.done, desc=self.label, unit="step", leave=False, **quiet) as bar:
+        told = {"desc": self.label, "unit": "step", "leave": False, **quiet}
+        with tqdm(total=total, initial=self.done, **told) as bar, runtime.stopping.behind_a_step():
             for epoch, rows, make in self._steps(batches, first, total):
                 rate = learning_rate(self.config, self.done, total)
                 loss = self._update(rows, make, rate)
@@ -148,11 +149,14 @@ class _Loop:
 
     def _save_if_due(self) -> None:
         now = time.perf_counter()
-        if self.checkpoint is None or not runtime.agree(now - self.saved > self.config.checkpoint_seconds):
-            return
-        note = {"step": self.done, "since_best": self.since_best, "seconds": now - self.started}
-        self.state.save(self.checkpoint, {**note, "history": self.history.to_json()})
-        self.saved = time.perf_counter()
+        late = now - self.saved > self.config.checkpoint_seconds
+        due, stop = runtime.agree((late, runtime.stopping.asked()))
+        if self.checkpoint is not None and (due or stop):
+            note = {"step": self.done, "since_best": self.since_best, "seconds": now - self.started}
+            self.state.save(self.checkpoint, {**note, "history": self.history.to_json()})
+            self.saved = time.perf_counter()
+        if stop:
+            raise KeyboardInterrupt
 
     def _resume(self) -> None:
         if self.checkpoint is None or not runtime.agree(self.checkpoint.is_file()):
