@@ -60,6 +60,16 @@ def test_spans_cover_their_segments(encoder):
             assert shown[start:end] == ["<User_ID>"]
 
 
+def test_two_stretches_do_not_spell_a_special_token_together(lm, encoder):
+    special = max(lm.tokenizer.all_special_tokens, key=len)
+    number = lm.tokenizer.convert_tokens_to_ids(special)
+    for cut in range(1, len(special)):
+        parts = Text("Film ", "title", 1), Text(special[:cut], "title", 1), Text(special[cut:], "title", 2)
+        encoded = encoder.encode(Prompt(parts, "", ("Yes", "No"), 1, 1))
+        assert number not in encoded.ids[1:], cut
+        assert "\u200b" in lm.tokenizer.decode(encoded.ids)
+
+
 def test_a_title_that_spells_a_special_token_stays_text(lm, encoder):
     end = lm.tokenizer.eos_token
     prompt = Prompt((Text(f"Film {end} 2"),), "", ("Yes", "No"), 1, 1)

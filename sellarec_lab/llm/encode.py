@@ -78,6 +78,8 @@ class Encoder:
         self._frames: dict[str, tuple[str, str]] = {}
         declared = {*tokenizer.all_special_tokens, *tokenizer.get_added_vocab()}
         self._specials = sorted(declared, key=len, reverse=True)
+        self._starts = {special[0] for special in self._specials}
+        self._longest = len(self._specials[0]) - 1 if self._specials else 0
 
     def _frame(self, prompt: Prompt) -> tuple[str, str]:
         """What stands before and after the user's turn; rendered once for a system text."""
@@ -102,6 +104,16 @@ class Encoder:
         for special in self._specials:
             if special in text:
                 text = text.replace(special, special[0] + "\u200b" + special[1:])
+        return text
+
+    def _seam(self, before: str, text: str) -> str:
+        """The text as it may follow what stands before it: two stretches must not spell a special token together."""
+        tail = before[-self._longest :] if self._longest else ""
+        if not self._starts.isdisjoint(tail):
+            for special in self._specials:
+                most = len(special) - 1
+                if most and special in tail[-most:] + text[:most]:
+                    return "\u200b" + text
         return text
 
     def _plain(self, target: Target) -> str:
@@ -146,7 +158,7 @@ class Encoder:
                 runs.append("")
             else:
                 start = len(runs[-1])
-                runs[-1] += self._plain((segment,))
+                runs[-1] += self._seam(runs[-1], self._plain((segment,)))
                 pieces.append((len(runs) - 1, start, len(runs[-1])))
         runs[-1] += after
         return _Cut(runs, pieces, slots)
