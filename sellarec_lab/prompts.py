@@ -19,6 +19,7 @@ from numpy.typing import ArrayLike
 
 from sellarec_lab.config import PromptConfig
 
+_UNSEEN = " \t\r\n\u00a0\u200b\u200c\u200d\u2060\ufeff"  # a title of these alone shows nothing
 PROMPT_TOKENS = 8  # how many learned tokens stand in the place of {prompt}
 
 
@@ -222,7 +223,7 @@ class Writer:
         """
         shown = tuple(i for i in history if i != item_id)[-self.longest :] if self.longest else ()
         for item in (*shown, item_id):
-            if item == 0 or not self.titles[item]:
+            if item == 0 or not self.titles[item].strip(_UNSEEN):
                 raise ValueError(f"item {item} has no title (0 is padding): it must not reach a prompt; check the data")
         fields = self._fields(Row(user_id, item_id, shown))
         segments = tuple(s for piece in self.template.pieces for s in _filled(piece, fields))

@@ -76,6 +76,11 @@ def test_frames_are_looked_at_before_they_are_scored(trained, toy, change, says)
         trained.predict(frame)
 
 
+def test_likes_alone_are_refused_before_anything_trains(toy_cfg, toy):
+    with pytest.raises(ValueError, match="valid holds one label alone, so there is nothing to rate; take lab.lcrec"):
+        sella.train(toy_cfg, dataclasses.replace(toy, valid=toy.valid[toy.valid["label"] == 1]))
+
+
 def test_a_frame_without_histories_and_one_without_rows(trained, toy):
     with pytest.raises(data.DataError, match=r"expected a column 'history', .*what was liked before each row"):
         trained.predict(toy.test.drop(columns="history"))

@@ -4,6 +4,7 @@ One path for every data set: MovieLens and the embedded world go through `from_f
 """
 
 from collections.abc import Sequence
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -102,6 +103,8 @@ def seen_often(train: pd.DataFrame, frame: pd.DataFrame, *, at_least: int) -> pd
 def _labels(interactions: pd.DataFrame, threshold: float) -> np.ndarray:
     if "label" in interactions.columns:
         return numbers("table interactions", interactions, "label").to_numpy(dtype="int64")
+    if not isinstance(threshold, Real) or not np.isfinite(threshold):
+        raise problem("threshold", "a number that a rating can reach", repr(threshold), "Likes are ratings from it on.")
     ratings = numbers("table interactions", interactions, "rating").to_numpy(dtype="float64")
     return (ratings >= threshold).astype("int64")
 
@@ -110,6 +113,8 @@ def _splits(interactions: pd.DataFrame, seconds: np.ndarray, split: str | Sequen
     """The name of each row's split. [rows]"""
     if split is None:
         split = "split" if "split" in interactions.columns else DEFAULT_SPLIT
+    if not isinstance(split, str) and (not isinstance(split, Sequence) or not all(isinstance(s, Real) for s in split)):
+        raise problem("split", "a column's name, or three shares as (0.8, 0.1, 0.1)", repr(split), "Change it.")
     parts = _named_splits(interactions, split) if isinstance(split, str) else _timed_splits(seconds, split)
     for part in SPLITS:
         if not (parts == part).any():

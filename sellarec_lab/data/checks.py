@@ -4,6 +4,7 @@ Every failure is one `DataError` that names table, row (the frame's own index la
 was expected, what was found, and what to do.
 """
 
+import unicodedata
 from collections.abc import Sequence
 
 import numpy as np
@@ -12,6 +13,7 @@ import pandas as pd
 from sellarec_lab.data.errors import problem
 
 RATING_RANGE = (1.0, 5.0)
+_TIMES = " Times in words: pd.to_datetime(...) first."
 LONGEST_TITLE = 2000  # characters; the longest in published data has some 500
 
 
@@ -59,7 +61,8 @@ def numbers(table: str, frame: pd.DataFrame, column: str) -> pd.Series:
     values = pd.to_numeric(frame[column], errors="coerce")
     bad = values.isna() | np.isinf(values.astype("float64"))
     if bad.any():
-        raise_at(table, frame, column, bad, "a number", "Repair, convert or drop the row.")
+        do = "Repair, convert or drop the row."
+        raise_at(table, frame, column, bad, "a number", do + _TIMES * (column == "timestamp"))
     return values
 
 
@@ -138,6 +141,23 @@ def _check_ids(table: str, frame: pd.DataFrame, column: str) -> None:
         unhashable = ~frame[column].map(pd.api.types.is_hashable).astype(bool)
         if unhashable.any():
             raise_at(f"table {table}", frame, column, unhashable, "a number or text", "Use hashable ids.")
+    ids = frame[column].drop_duplicates()
+    written = ids.map(_written)
+    if (written == "").any():
+        where = frame.loc[ids.index[written == ""][:1]]
+        raise_at(f"table {table}", where, column, pd.Series([True]), "an id", "Repair or drop the row.")
+    infinite = ids.map(lambda value: isinstance(value, float) and np.isinf(value)).astype(bool)
+    if infinite.any():
+        raise_at(f"table {table}", frame.loc[ids.index], column, infinite, "a finite id", "Repair or drop the row.")
+    twins = written.duplicated()
+    if twins.any():
+        do = "Another id differs from it by kind, spaces or Unicode form alone: make one of the two."
+        raise_at(f"table {table}", frame.loc[ids.index], column, twins, "ids that can be told apart", do)
+
+
+def _written(value: object) -> str:
+    """An id as people read it."""
+    return unicodedata.normalize("NFC", str(value)).strip()
 
 
 def _check_known(interactions: pd.DataFrame, column: str, catalogue: pd.DataFrame, table: str) -> None:

@@ -184,6 +184,21 @@ BAD_TABLES = {
         lambda i, m: (i.assign(timestamp=[1_000_000_000, *[1_000_000_000_000] * 6]), m),
         "row 0, column 'timestamp'.*one unit.*seconds.*milliseconds",
     ),
+    "user with a blank": (
+        lambda i, m: (edit(i, 0, "user_id", "ann "), m),
+        "row 1, column 'user_id'.*told apart.*'ann'",
+    ),
+    "users of two kinds": (
+        lambda i, m: (edit(edit(i, 0, "user_id", 1), 1, "user_id", "1"), m),
+        "row 1.*told apart.*'1'.*by kind",
+    ),
+    "users of two forms": (
+        lambda i, m: (edit(edit(i, 0, "user_id", "\u00e9"), 1, "user_id", "e\u0301"), m),
+        "row 1.*Unicode form",
+    ),
+    "user empty": (lambda i, m: (edit(i, 3, "user_id", " "), m), "row 3, column 'user_id'.*an id, found ' '"),
+    "user infinite": (lambda i, m: (i.assign(user_id=[1.0, 2.0, np.inf, 3.0, 4.0, 5.0, 6.0]), m), "row 2.*finite id"),
+    "times in words": (lambda i, m: (i.assign(timestamp="2020-01-01"), m), "row 0, column 'timestamp'.*to_datetime"),
     "odd split": (lambda i, m: (edit(i, 6, "split", "dev"), m), "row 6, column 'split'.*'dev'"),
     "no valid row": (lambda i, m: (edit(i, 3, "split", "train"), m), "at least one valid"),
     "one second only": (lambda i, m: (i.drop(columns="split").assign(timestamp=1), m), "at least one train"),
@@ -279,3 +294,17 @@ def test_the_embedded_world() -> None:
     assert all(data.titles[1:]) and data.titles[0] == ""
     assert set(data.items.columns) >= {"external_id", "title", "genre", "mood", "director", "era", "verdict"}
     assert not D.leak_report(data)["verdict"].str.startswith(("leak", "fault")).any()
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        ({"threshold": float("nan")}, "threshold: expected a number that a rating can reach, found nan"),
+        ({"threshold": "4"}, "threshold: expected a number .*found '4'"),
+        ({"split": 3}, r"split: expected a column's name, or three shares as \(0\.8, 0\.1, 0\.1\), found 3"),
+        ({"split": ["train", "test"]}, "split: expected a column's name"),
+    ],
+)
+def test_options_that_cannot_be_are_refused(options, message) -> None:
+    with pytest.raises(D.DataError, match=message):
+        D.from_frames(*small(), **options)
