@@ -128,9 +128,11 @@ def test_writes_are_atomic(tmp_path, monkeypatch):
     path = tmp_path / "a.json"
     runtime.write_text(path, "old")
     monkeypatch.setattr(os, "replace", lambda *a: (_ for _ in ()).throw(OSError("disk full")))
-    with pytest.raises(OSError):
+    with pytest.raises(OSError, match=r"a\.json could not be written \(disk full\); what was there before is kept"):
         runtime.write_text(path, "new")
-    assert path.read_text() == "old"
+    with pytest.raises(OSError, match=r"b\.safetensors could not be written .*nothing was there before"):
+        runtime.save_tensors(tmp_path / "b.safetensors", {"x": torch.ones(2)})
+    assert path.read_text() == "old" and [file.name for file in tmp_path.iterdir()] == ["a.json"]
 
 
 def test_nf4_by_name_is_refused_where_it_cannot_be():

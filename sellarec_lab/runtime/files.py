@@ -1,8 +1,10 @@
 """Files: tensors as safetensors, everything else as json; every write is atomic."""
 
+import contextlib
 import hashlib
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +20,27 @@ def write_text(path: Path, text: str) -> None:
     """Write a text file atomically: the old file stays until the new one is whole. One process of a run writes."""
     if not is_main():
         return
+    with _replacing(path) as part:
+        part.write_text(text, encoding="utf-8")
+
+
+@contextlib.contextmanager
+def _replacing(path: Path) -> Iterator[Path]:
+    """A file beside the path that takes its place when it is whole.
+
+    Raises:
+        OSError: it could not be written; names the path, and leaves what was there.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    part.write_text(text, encoding="utf-8")
-    os.replace(part, path)
+    try:
+        yield part
+        os.replace(part, path)
+    except OSError as error:
+        kept = "what was there before is kept" if path.exists() else "nothing was there before"
+        raise OSError(error.errno, f"{path} could not be written ({error.strerror or error}); {kept}") from error
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -43,14 +62,15 @@ def save_tensors(path: Path, tensors: dict[str, torch.Tensor], note: dict[str, A
     """Write tensors and a json-able note as one safetensors file, atomically. One process of a run writes."""
     if not is_main():
         return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
     plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
-    part.touch()
-    mode = part.stat().st_mode  # as the umask says; safetensors writes for the owner alone
-    save_file(plain, part, metadata={"note": json.dumps(note or {})})
-    part.chmod(mode)
-    os.replace(part, path)
+    with _replacing(path) as part:
+        part.touch()
+        mode = part.stat().st_mode  # as the umask says; safetensors writes for the owner alone
+        try:
+            save_file(plain, part, metadata={"note": json.dumps(note or {})})
+        except SafetensorError as error:  # of the disk, too
+            raise OSError(str(error)) from error
+        part.chmod(mode)
 
 
 def load_tensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
