@@ -56,6 +56,8 @@ def test_no_field_takes_what_it_cannot_be(path: str) -> None:
         ("tuning__loop__patience", math.nan, "expected a whole number, got nan"),
         ("tuning__loop__schedule", "linear", "expected 'cosine' or 'constant', got 'linear'"),
         ("seed", None, "expected a whole number, got None"),
+        ("name", "../../elsewhere", "expected a folder's name of letters"),
+        ("name", "", "expected a folder's name"),
         ("seed", -1, "expected at least 0, got -1"),
         ("prompt__history", -1, "expected at least 0, got -1"),
         ("lora__r", 0, "expected at least 1, got 0"),

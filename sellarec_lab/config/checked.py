@@ -14,6 +14,7 @@ Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Dropout = Annotated[float, Field(ge=0, lt=1)]
 Odds = Annotated[float, Field(gt=0, lt=1)]
+Folder = Annotated[str, Field(pattern=r"^\w[\w.+-]*$")]  # one that a folder may have
 Names = Annotated[tuple[str, ...], Field(strict=False)]  # json knows lists alone
 Widths = Annotated[tuple[Count, ...], Field(strict=False)]
 
@@ -23,6 +24,7 @@ _EXPECTED = {
     "greater_than_equal": "at least {ge:g}", "less_than": "less than {lt:g}", "less_than_equal": "at most {le:g}",
     "literal_error": "{expected}", "dataclass_type": "a {class_name}", "dataclass_exact_type": "a {class_name}",
     "unexpected_keyword_argument": "no such field; known: {known}", "missing": "a value",
+    "string_pattern_mismatch": "a folder's name of letters, digits, -, + and .",
 }  # fmt: skip
 
 

@@ -4,7 +4,7 @@ import dataclasses
 from dataclasses import field
 from typing import Any
 
-from sellarec_lab.config.checked import Amount, settings
+from sellarec_lab.config.checked import Amount, Folder, settings
 from sellarec_lab.config.indices import IndexConfig
 from sellarec_lab.config.kg import KGConfig, PathConfig, TripleConfig
 from sellarec_lab.config.lcrec import LCRecConfig
@@ -33,7 +33,7 @@ from sellarec_lab.config.tree import replace
 class Preset:
     """The whole tree. One object describes a run; its hash is part of every artifact's key."""
 
-    name: str
+    name: Folder  # of the folder that its artifacts lie in, too
     dataset: str
     seed: Amount = 0
     backbone: BackboneConfig = BackboneConfig()

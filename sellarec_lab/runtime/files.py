@@ -38,7 +38,8 @@ def _replacing(path: Path) -> Iterator[Path]:
         os.replace(part, path)
     except OSError as error:
         kept = "what was there before is kept" if path.exists() else "nothing was there before"
-        raise OSError(error.errno, f"{path} could not be written ({error.strerror or error}); {kept}") from error
+        told = f"{path} could not be written ({error.strerror or error}); {kept}"
+        raise (OSError(told) if error.errno is None else OSError(error.errno, told)) from error
     finally:
         part.unlink(missing_ok=True)
 
