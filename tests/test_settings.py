@@ -76,7 +76,7 @@ def test_no_field_takes_what_it_cannot_be(path: str) -> None:
 )
 def test_what_was_once_taken_is_refused_with_its_path(path: str, value: Any, says: str) -> None:
     with pytest.raises(SettingError, match=f"^{path}: .*{says}"):
-        config.preset("tiny", **{path: value})
+        config.changed(config.preset("tiny"), {path: value})
 
 
 def test_fields_and_templates_that_are_not_there(toy_cfg, toy) -> None:
