@@ -295,7 +295,7 @@ def test_a_section_is_replaced_between_its_marks_only(tmp_path):
 
 
 def test_unknown_models_and_choices_are_refused(toy_cfg, toy):
-    with pytest.raises(ValueError, match="known models"):
+    with pytest.raises(ValueError, match="did you mean sella"):
         compare.predictions(toy_cfg, toy, "selo")
     with pytest.raises(ValueError, match="known: core, all"):
         compare.models_for(toy, "papers")

@@ -120,8 +120,8 @@ def named(models: str) -> list[str] | str:
     return names
 
 
-def _choices() -> set[str]:
-    return {"core", "all", *(m.group for m in METHODS.values())}
+def _choices() -> list[str]:
+    return ["core", "all", *dict.fromkeys(m.group for m in METHODS.values())]
 
 
 def models_for(data: Interactions | kg.Graphs, which: str = "core") -> list[str]:
@@ -133,7 +133,7 @@ def models_for(data: Interactions | kg.Graphs, which: str = "core") -> list[str]
         ValueError: neither "core", "all" nor a group.
     """
     if which not in _choices():
-        raise ValueError(f"unknown choice of models {which!r}; known: {', '.join(sorted(_choices()))}")
+        raise ValueError(f"unknown choice of models {which!r}; known: {', '.join(_choices())}")
     task = _asked(data)
     fit = [name for name, m in METHODS.items() if m.tasks[0] == task and (name != "oracle" or data.truth is not None)]
     chosen = CORE if which == "core" else [name for name in fit if which in ("all", METHODS[name].group)]

@@ -28,8 +28,7 @@ class Pipeline:
     recipe's (``collab.from_vectors(users, items).vectors()``), with a head that starts random.
 
     Raises:
-        ValueError: train or valid with likes alone; own tables of another size than the data, or for a recipe that has
-            no collaborative token.
+        ValueError: own tables of another size than the data, or for a recipe that has no collaborative token.
     """
 
     cfg: Preset
@@ -39,11 +38,6 @@ class Pipeline:
 
     def __post_init__(self):
         runtime.expect(self.cfg, self.data)
-        for split in ("train", "valid"):
-            if self.data.split(split)["label"].nunique() < 2:
-                raise ValueError(
-                    f"{split} holds one label alone, so there is nothing to rate; take lab.lcrec, or add rows"
-                )
         self.cfg = self.recipe.applied(self.cfg)
         if self.own is not None:
             check_own(self.data, self.recipe, self.own)

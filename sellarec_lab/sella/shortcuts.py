@@ -21,8 +21,16 @@ def train(cfg: Preset, data: Interactions, recipe_name: str = "sella") -> Recomm
 
 
 def inject(cfg: Preset, data: Interactions, method: Recipe, own: Vectors | None = None) -> Recommender:
-    """The recommender of a recipe of your own, or with collaborative tables of your own; see `Pipeline`."""
-    return Pipeline(cfg, data, method, own).recommender.value()
+    """The recommender of a recipe of your own, or with collaborative tables of your own; see `Pipeline`.
+
+    Raises:
+        ValueError: train or valid with one label alone.
+    """
+    pipeline = Pipeline(cfg, data, method, own)
+    for split in ("train", "valid"):
+        if data.split(split)["label"].nunique() < 2:
+            raise ValueError(f"{split} holds one label alone, so there is nothing to rate; take lab.lcrec, or add rows")
+    return pipeline.recommender.value()
 
 
 def tune(cfg: Preset, data: Interactions) -> Stage:
