@@ -63,7 +63,8 @@ def section(results: pd.DataFrame, tests: pd.DataFrame, cells: pd.DataFrame, aga
 
 def _ranked(results: pd.DataFrame, tests: pd.DataFrame, cells: pd.DataFrame, against: str, facts: str) -> str:
     out = [f"{facts} Cost: {_COST}.", markdown(summary(results, cells)), *_templates(results)]
-    out += [f"{TITLES[against]} minus each, on the same users; {_TESTS}", markdown(_tests(tests), index=False)]
+    same = "users" if "hr@10" in set(results["metric"]) else "questions"
+    out += [f"{TITLES[against]} minus each, on the same {same}; {_TESTS}", markdown(_tests(tests), index=False)]
     return "\n\n".join([*out, *_failed(cells)]) + "\n"
 
 
