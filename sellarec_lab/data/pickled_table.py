@@ -6,6 +6,7 @@ further calls. Nothing here trusts them; what does not fit is `pickle.Unpickling
 
 import math
 import pickle
+from itertools import pairwise
 from typing import Any, ClassVar
 
 import numpy as np
@@ -35,6 +36,14 @@ class Call:
 
     def __setstate__(self, state: Any) -> None:
         self.state = state
+
+    def __call__(self, *args: Any) -> "Call":
+        """partial(new_block, ndim=2)(values, placement), as pandas 1.3 wrote a block; binds nothing else."""
+        _sure(self.kind == "partial", f"a call of {self.kind}")
+        function, positional, named, _ = _tuple(self.state, 4)
+        _sure(getattr(function, "kind", "") == "block", "functools.partial of something else than a block")
+        _sure(not positional and set(_dict(named)) == {"ndim"}, "functools.partial with other arguments than ndim")
+        return function(*args)
 
 
 def table_of(told: Call) -> pd.DataFrame:
@@ -151,7 +160,7 @@ class _Maker:
     def _shaped(self, data: Any, dtype: np.dtype, shape: Any, order: str) -> np.ndarray:
         sizes = isinstance(shape, tuple) and 1 <= len(shape) <= 2 and all(_whole(n) and n >= 0 for n in shape)
         _sure(sizes, "an array of a strange shape")
-        if dtype == object:
+        if dtype.kind == "O":
             _sure(isinstance(data, list) and len(data) == math.prod(shape), "an array of another size than said")
             flat = np.empty(len(data), dtype=object)
             flat[:] = self._cells(data)
@@ -178,7 +187,9 @@ class _Maker:
         _sure(len(restored.args) == 1, "text of another form")
         kind, length, _, offset, buffers = _tuple(restored.args[0], 5, 8)[:5]
         alias = _tuple(_is(kind, "arrow type").args, 1)[0]
-        _sure(isinstance(alias, str) and alias in _OFFSETS and offset == 0, "a table with other arrow columns than text")
+        _sure(
+            isinstance(alias, str) and alias in _OFFSETS and offset == 0, "a table with other arrow columns than text"
+        )
         _sure(_whole(length) and length >= 0, "text of a strange length")
         missing, ends, text = _tuple(buffers, 3)
         return _spelled(missing, _bytes(ends), b"" if text is None else _bytes(text), length, _OFFSETS[alias])
@@ -196,7 +207,7 @@ def _spelled(missing: Any, ends: bytes, text: bytes, length: int, kind: str) -> 
     _sure(len(ends) // np.dtype(kind).itemsize > length, "text of another length than said")
     at = np.frombuffer(ends, kind, length + 1).astype(np.int64)
     _sure(at[0] >= 0 and (np.diff(at) >= 0).all() and at[-1] <= len(text), "text beyond its buffer")
-    cells = np.array([text[a:b].decode() for a, b in zip(at, at[1:], strict=False)] or [""], dtype=object)[:length]
+    cells = np.array([text[a:b].decode() for a, b in pairwise(at)] or [""], dtype=object)[:length]
     if missing is not None:
         bits = np.unpackbits(np.frombuffer(_bytes(missing), np.uint8), bitorder="little")
         _sure(len(bits) >= length, "fewer marks of what is missing than rows")
@@ -206,7 +217,7 @@ def _spelled(missing: Any, ends: bytes, text: bytes, length: int, kind: str) -> 
 
 def _read(data: bytes, dtype: np.dtype, many: int) -> np.ndarray:
     _sure(len(data) == many * dtype.itemsize, "an array of another size than said")
-    if dtype == bool:
+    if dtype.kind == "b":
         return np.frombuffer(data, np.uint8) != 0
     return np.frombuffer(data, dtype).astype(dtype.newbyteorder("="))
 

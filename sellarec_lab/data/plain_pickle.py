@@ -21,8 +21,8 @@ _NAMES = {
     "_codecs": {"encode": "bytes"},
     "copy_reg": {"_reconstructor": "object"},
     "copyreg": {"_reconstructor": "object"},
-    "builtins": {"slice": "slice", "bytearray": "bytes", "object": "class"},
-    "functools": {"partial": "block"},
+    "builtins": {"slice": "slice", "bytes": "bytes", "bytearray": "bytes", "object": "class"},
+    "functools": {"partial": "partial"},
     "numpy": {"ndarray": "class", "dtype": "dtype"},
     "numpy.core.multiarray": {"_reconstruct": "array", "scalar": "scalar"},
     "numpy.core.numeric": {"_frombuffer": "buffer"},
@@ -37,7 +37,7 @@ _NAMES = {
     "pandas.core.indexes.base": {"_new_Index": "index", "Index": "class"},
     "pandas.core.indexes.numeric": {"Int64Index": "class", "UInt64Index": "class", "Float64Index": "class"},
     "pandas.core.indexes.range": {"RangeIndex": "class"},
-    "pandas.core.internals.blocks": {"new_block": "class"},  # pandas 1.3: bound by functools.partial
+    "pandas.core.internals.blocks": {"new_block": "block"},  # pandas 1.3
     "pandas.core.internals.managers": {"BlockManager": "manager"},
     "pyarrow.lib": {"_restore_array": "arrow buffers", "py_buffer": "bytes", "type_for_alias": "arrow type"},
 }

@@ -15,7 +15,6 @@ import pytest
 from by_hand import needs_ml1m, small
 
 from sellarec_lab import data as D
-from sellarec_lab.data import plain_pickle
 from sellarec_lab.data.plain_pickle import read_table
 
 
@@ -86,18 +85,6 @@ def test_pickles_of_older_pandas_and_numpy(tmp_path: Path) -> None:
     back = D.load_collm(tmp_path)
     for part in D.SPLITS:
         pd.testing.assert_frame_equal(back.split(part), data.split(part))
-
-
-def test_partial_binds_only_what_pandas_1_3_bound(tmp_path: Path) -> None:
-    block = Call(functools.partial(plain_pickle._unpickle_block, ndim=2), np.array([[1, 2]]), slice(0, 1, 1))
-    raw = pickle.dumps(block)
-    assert plain_pickle._PlainUnpickler(io.BytesIO(raw), tmp_path).load().values.tolist() == [[1, 2]]
-    ours = plain_pickle._unpickle_block
-    others = (functools.partial(slice), functools.partial(slice, ndim=2), functools.partial(ours, 1, ndim=2))
-    for other in others:
-        (tmp_path / "x.pkl").write_bytes(pickle.dumps(Call(other, 2)))
-        with pytest.raises(D.DataError, match=r"functools\.partial"):
-            read_table(tmp_path / "x.pkl")
 
 
 @needs_ml1m
@@ -171,6 +158,44 @@ def test_names_next_to_the_allowed_ones_are_refused(name: str, tmp_path: Path) -
         (tmp_path / "x.pkl").write_bytes(raw)
         with pytest.raises(D.UnsafePickleError, match=module.replace(".", r"\.")):
             read_table(tmp_path / "x.pkl")
+
+
+def _changed(table: pd.DataFrame, row: int, column: str, value: object) -> pd.DataFrame:
+    cells = table[column].astype(object).tolist()
+    cells[row] = value
+    return table.assign(**{column: pd.Series(cells, index=table.index, dtype=object)})
+
+
+BAD_TABLES = {
+    "an id that is no whole number": (lambda t: t.assign(iid=1.5), r"row 2, column 'iid'.*whole number.*1\.5"),
+    "an id of a billion": (lambda t: t.assign(uid=10**9), r"column 'uid'.*an id up to 1,0\d0.*1000000000"),
+    "an item of a billion": (lambda t: _changed(t, 0, "iid", 10**9), r"column 'iid'.*an id up to"),
+    "a history of a billion": (lambda t: _changed(t, 0, "his", [0, 10**9]), r"row 2, column 'his_title'"),
+    "a negative id in a history": (lambda t: _changed(t, 0, "his", [0, -1]), r"row 2, column 'his'.*from 1"),
+    "an inner zero": (lambda t: _changed(t, 0, "his", [0, 1, 0, 2]), r"row 2, column 'his'.*from 1"),
+    "half an item in a history": (lambda t: _changed(t, 0, "his", [0, 1.5]), r"column 'his'.*from 1"),
+    "an empty table": (lambda t: t.iloc[:0], "at least one row"),
+    "a column twice": (lambda t: pd.concat([t, t[["uid"]]], axis=1), "column 'uid'.*each column once"),
+    "two titles for an item": (lambda t: t.assign(iid=1, title="Another"), r"item 1: expected one title.*Another"),
+    "a time of days": (lambda t: t.assign(timestamp=0.5), "column 'timestamp'.*whole seconds"),
+    "a time beyond int64": (lambda t: t.assign(timestamp=1e30), "column 'timestamp'.*whole seconds"),
+    "titles of another length": (lambda t: _changed(t, 0, "his_title", ["x"] * 9), "column 'his_title'.*one for each"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_TABLES)
+def test_bad_collm_tables(case: str, tmp_path: Path) -> None:
+    change, message = BAD_TABLES[case]
+    good = collm_frames(D.from_frames(*small()))
+    with pytest.raises(D.DataError, match=message):
+        D.load_collm(write_collm(tmp_path, good | {"test": change(good["test"])}))
+
+
+def test_a_user_with_the_same_item_twice_is_warned_of(tmp_path: Path) -> None:
+    good = collm_frames(D.from_frames(*small()))
+    twice = pd.concat([good["train"], good["train"].iloc[:1]], ignore_index=True)
+    with pytest.warns(UserWarning, match=r"train_ood2\.pkl: 1 rows repeat a user with an item"):
+        D.load_collm(write_collm(tmp_path, good | {"train": twice}))
 
 
 def test_other_bad_collm_files(tmp_path: Path) -> None:
