@@ -3,6 +3,7 @@
 import ast
 import gzip
 import json
+import lzma
 import math
 import zipfile
 import zlib
@@ -17,17 +18,31 @@ from sellarec_lab.data.errors import problem
 
 BROKEN_SHARE = 0.01  # a file with more broken lines than this is not what it claims to be
 SHOWN = 5  # line numbers in a note or message
-_DAMAGED = (zipfile.BadZipFile, gzip.BadGzipFile, zlib.error, EOFError)
+LARGEST = 2**31  # bytes of a member of an archive: it is read into memory whole
+_DAMAGED = (zipfile.BadZipFile, gzip.BadGzipFile, zlib.error, lzma.LZMAError, EOFError)
 
 
 @contextmanager
 def opened_zip(path: Path, do: str) -> Iterator[zipfile.ZipFile]:
-    """The zip file; a damaged one is a DataError whose remedy is `do`."""
+    """The zip file; a damaged, locked or monstrous one is a DataError whose remedy is `do`."""
     try:
         with zipfile.ZipFile(path) as archive:
+            for member in archive.infolist():
+                where = f"{path}, member {member.filename}"
+                check_size(where, member.file_size, do)
+                if member.flag_bits & 1:
+                    raise problem(where, "a file without a password", "an encrypted one", do)
             yield archive
+    except NotImplementedError as error:
+        raise problem(str(path), "a zip file that Python can unpack", error, f"Pack it anew. {do}") from error
     except _DAMAGED as error:
         raise problem(str(path), "a whole zip file", f"a truncated or damaged one ({error})", do) from error
+
+
+def check_size(where: str, size: int, do: str) -> None:
+    """A DataError for a member of an archive that would unpack to more than `LARGEST` bytes."""
+    if size > LARGEST:
+        raise problem(where, f"at most {LARGEST:,} bytes unpacked", f"{size:,}", do)
 
 
 class Lines(NamedTuple):

@@ -4,6 +4,7 @@ Nothing is unpacked to disk, so no path in an archive can lead anywhere.
 """
 
 import gzip
+import lzma
 import tarfile
 import zlib
 from collections.abc import Iterator, Sequence
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sellarec_lab.data.errors import problem
-from sellarec_lab.data.files import only_one, opened_zip
+from sellarec_lab.data.files import check_size, only_one, opened_zip
 
 ENDINGS = (".zip", ".tar.gz", ".tgz", ".tar")
 _AGAIN = "Get the published files again."
@@ -78,11 +79,13 @@ def _from_tar(path: Path, wanted: Sequence[str]) -> dict[str, bytes]:
 
 @contextmanager
 def opened_tar(path: Path, do: str) -> Iterator[tarfile.TarFile]:
-    """The tar file, compressed or not; a damaged one is a DataError whose remedy is `do`."""
+    """The tar file, compressed or not; a damaged or monstrous one is a DataError whose remedy is `do`."""
     try:
         with tarfile.open(path) as archive:
+            for member in archive:
+                check_size(f"{path}, member {member.name}", member.size, do)
             yield archive
-    except (tarfile.TarError, gzip.BadGzipFile, EOFError, zlib.error) as error:
+    except (tarfile.TarError, gzip.BadGzipFile, EOFError, zlib.error, lzma.LZMAError) as error:
         raise problem(str(path), "a whole tar file", f"a truncated or damaged one ({error})", do) from error
 
 

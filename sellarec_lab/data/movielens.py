@@ -21,6 +21,7 @@ from sellarec_lab.data.interactions import Interactions
 URL = "https://files.grouplens.org/datasets/movielens/ml-1m.zip"
 MD5 = "c4d9eecfca2ab87c1945afe126590906"  # of the official zip; a root of your own is never compared with it
 MEMBERS = ("ratings.dat", "movies.dat", "users.dat")
+LINES = dict(zip(MEMBERS, (1_000_209, 3_883, 6_040), strict=True))  # of the official files
 # Boundaries of train, valid and test: first second inside, first second outside.
 MONTHS = ("2001-06-01", "2002-04-01", "2002-09-01", "2003-02-01")
 _AGAIN = "Unpack or download the official ml-1m.zip again."
@@ -37,19 +38,19 @@ class _Layout(NamedTuple):
 
 _RATINGS = _Layout(
     "ratings.dat",
-    r"^(\d+)::(\d+)::([1-5])::(\d+)$",
+    r"^(\d{1,18})::(\d{1,18})::([1-5])::(\d{1,18})$",
     "UserID::MovieID::Rating (1 to 5)::Timestamp",
     {"user_id": "int64", "item_id": "int64", "rating": "int64", "timestamp": "int64"},
 )
 _MOVIES = _Layout(
     "movies.dat",
-    r"^(\d+)::(.*\((\d{4})\)\s*)::([^:]*)$",
+    r"^(\d{1,18})::(.*\((\d{4})\)\s*)::([^:]*)$",
     "MovieID::Title (year)::Genres",
     {"item_id": "int64", "title": "str", "year": "int64", "genres": "str"},
 )
 _USERS = _Layout(
     "users.dat",
-    r"^(\d+)::([MF])::(\d+)::(\d+)::[^:]*$",
+    r"^(\d{1,18})::([MF])::(\d{1,18})::(\d{1,18})::[^:]*$",
     "UserID::Gender::Age::Occupation::Zip-code",
     {"user_id": "int64", "gender": "str", "age": "int64", "occupation": "int64"},
 )
@@ -68,6 +69,7 @@ def load_ml1m(root: str | Path | None = None) -> Interactions:
     raw = _read_members(download() if root is None else Path(root).expanduser())
     ratings = _parse_ratings(raw["ratings.dat"])
     movies, users = (_parse_text(raw[layout.file], layout) for layout in (_MOVIES, _USERS))
+    _check_whole(raw, dict(zip(MEMBERS, map(len, (ratings, movies, users)), strict=True)))
     _check_listed(ratings["item_id"], movies["item_id"], "MovieID", "movies.dat")
     _check_listed(ratings["user_id"], users["user_id"], "UserID", "users.dat")
     table = _benchmark_order(ratings)
@@ -138,24 +140,23 @@ def _read_zip(path: Path) -> dict[str, bytes]:
         return {name: archive.read(names[name]) for name in MEMBERS}
 
 
-def _decode(raw: bytes, name: str) -> str:
+def _lines(raw: bytes, name: str) -> pd.Series:
     """latin-1 decodes any bytes, so other encodings must be recognised before."""
     if b"\x00" in raw:
         raise problem(name, "latin-1 text", "zero bytes, as in UTF-16", _AGAIN)
-    text = raw.decode("latin-1")
-    if not raw.isascii():
-        try:
-            raw.decode("utf-8")
-        except UnicodeDecodeError:  # as it should be: the accents are single latin-1 bytes
-            return text
-        raise problem(name, "latin-1 text", "UTF-8", f"Accents would be garbled. {_AGAIN}")
-    return text
+    lines = raw.removesuffix(b"\n").split(b"\n")  # not splitlines(): that also splits at latin-1 control characters
+    for number, line in enumerate(lines, 1):
+        if not line.isascii() and _is_utf8(line):  # accents are single latin-1 bytes, which UTF-8 has no place for
+            raise problem(f"{name}, line {number}", "latin-1 text", "UTF-8", f"Accents would be garbled. {_AGAIN}")
+    return pd.Series([line.removesuffix(b"\r").decode("latin-1") for line in lines], dtype=object)
 
 
-def _lines(raw: bytes, name: str) -> pd.Series:
-    text = _decode(raw, name).removesuffix("\n")
-    # Not splitlines(): that also splits at latin-1 control characters.
-    return pd.Series([line.removesuffix("\r") for line in text.split("\n")], dtype=object)
+def _is_utf8(raw: bytes) -> bool:
+    try:
+        raw.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _parse_text(raw: bytes, layout: _Layout) -> pd.DataFrame:
@@ -181,11 +182,12 @@ def _parse_ratings(raw: bytes) -> pd.DataFrame:
             skip_blank_lines=False,
             on_bad_lines="error",
         )
-    except (ValueError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
+    except (ValueError, OverflowError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
         _raise_malformed_rating(raw)
         raise problem(_RATINGS.file, _RATINGS.words, error, _AGAIN) from error
     odd = fields[["a", "b", "c"]].notna().any(axis=1) | ~fields["r"].between(1, 5)
-    if odd.any() or raw.count(b":") != 6 * len(fields):
+    foreign = raw.translate(None, b"0123456789:\r\n")  # the engine takes 1e2 for 100, and passes over blanks
+    if foreign or odd.any() or raw.count(b":") != 6 * len(fields):
         _raise_malformed_rating(raw)
     return fields[["u", "v", "r", "t"]].set_axis(list(_RATINGS.columns), axis=1)
 
@@ -201,6 +203,17 @@ def _raise_first(bad: np.ndarray, lines: pd.Series, file: str, expected: str) ->
     if bad.any():
         line = int(np.flatnonzero(bad)[0])
         raise problem(f"{file}, line {line + 1}", expected, repr(lines[line][:120]), _AGAIN)
+
+
+def _check_whole(raw: dict[str, bytes], found: dict[str, int]) -> None:
+    """Where the other two are the official files, so must the third be: a cut one may still have whole lines."""
+    others = [name for name in MEMBERS if found[name] != LINES[name]]
+    if len(others) == 1:
+        name = others[0]
+        raise problem(name, f"{LINES[name]:,} lines, as in the official file", f"{found[name]:,}", _AGAIN)
+    cut = [name for name in MEMBERS if not raw[name].endswith(b"\n")]
+    if not others and cut:
+        raise problem(f"{cut[0]}, line {found[cut[0]]}", "a whole last line", "no end of the line", _AGAIN)
 
 
 def _check_listed(ids: pd.Series, listed: pd.Series, what: str, file: str) -> None:

@@ -85,6 +85,14 @@ BAD_FILES = {
     "UTF-16 ratings": ({"ratings": "\n".join(RATINGS).encode("utf-16")}, "ratings.dat.*UTF-16"),
     "UTF-16 movies": ({"movies": MOVIES.encode("utf-16")}, "movies.dat.*UTF-16"),
     "UTF-8 movies": ({"movies": MOVIES.encode("utf-8")}, "movies.dat.*UTF-8"),
+    "one line of UTF-8": (
+        {"movies": MOVIES.encode("latin-1") + "4::Amélie (2001)::Comedy\n".encode()},
+        "movies.dat, line 4.*UTF-8",
+    ),
+    "a user like 1e2": ({"ratings": [*RATINGS[:4], "1e2::1::5::991353600", *RATINGS[5:]]}, "ratings.dat, line 5.*1e2"),
+    "a user of 20 digits": ({"ratings": [f"{'9' * 20}::1::5::991353600"]}, "ratings.dat, line 1.*9{20}"),
+    "a film of 20 digits": ({"movies": f"{'9' * 20}::Up (1940)::Drama\n".encode()}, "movies.dat, line 1.*9{20}"),
+    "an age of 20 digits": ({"users": f"1::F::{'9' * 20}::10::48067\n".encode()}, "users.dat, line 1.*9{20}"),
     "movie without year": ({"movies": b"1::Seven (1995)::Crime\n2::Up::Drama\n3::U (1940)::X\n"}, "movies.dat, line 2"),
     "movie twice": ({"movies": b"1::Seven (1995)::Crime\n1::Up (1940)::Drama\n"}, "movies.dat, line 2.*once"),
     "user without age": ({"users": b"1::F::10::48067\n"}, "users.dat, line 1"),
@@ -119,6 +127,34 @@ def test_bad_ml1m_roots(tmp_path: Path) -> None:
     (tmp_path / "half" / "ratings.dat").write_text("\n".join(RATINGS))
     with pytest.raises(D.DataError, match=r"half.*movies\.dat"):
         D.load("ml-1m", tmp_path / "half")
+
+
+def test_zips_that_are_locked_monstrous_or_packed_strangely(tmp_path: Path) -> None:
+    raw = mini(tmp_path).read_bytes()
+    entry = raw.index(b"PK\x01\x02")  # the first member's line in the table of contents; flags, method, size below
+    flags, method, size = ((entry + at, entry + at + n) for at, n in ((8, 2), (10, 2), (24, 4)))
+    local = (6, 8), (8, 10)  # flags and method again, before the member itself
+    cases = {
+        "encrypted": ([(flags, b"\x01\x00"), (local[0], b"\x01\x00")], r"ratings\.dat.*password.*encrypted"),
+        "monstrous": ([(size, b"\xff\xff\xff\xf0")], r"ratings\.dat.*at most 2,147,483,648 bytes.*4,0\d\d"),
+        "strange": ([(method, b"\x63\x00"), (local[1], b"\x63\x00")], "that Python can unpack"),
+    }
+    for name, (changes, message) in cases.items():
+        broken = bytearray(raw)
+        for (first, last), new in changes:
+            broken[first:last] = new
+        (tmp_path / f"{name}.zip").write_bytes(broken)
+        with pytest.raises(D.DataError, match=rf"(?s){name}\.zip.*{message}"):
+            D.load("ml-1m", tmp_path / f"{name}.zip")
+
+
+def test_a_cut_official_file_is_told_by_its_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(movielens, "LINES", {"ratings.dat": 7, "movies.dat": 3, "users.dat": 2})
+    D.load("ml-1m", mini(tmp_path))
+    with pytest.raises(D.DataError, match=r"ratings\.dat: expected 7 lines, as in the official file, found 6"):
+        D.load("ml-1m", mini(tmp_path, RATINGS[:-1]))
+    with pytest.raises(D.DataError, match=r"ratings\.dat, line 7: expected a whole last line"):
+        D.load("ml-1m", mini(tmp_path, "\n".join(RATINGS)[:-3].encode()))
 
 
 @pytest.mark.parametrize("error", [ConnectionError("no route"), ValueError("hash differs")])
