@@ -1,3 +1,5 @@
+import warnings
+
 import numpy as np
 import peft
 import pytest
@@ -5,7 +7,7 @@ import torch
 from safetensors.torch import save_file
 from transformers import AutoModelForCausalLM
 
-from sellarec_lab import config, llm, prompts
+from sellarec_lab import config, data, llm, prompts
 from sellarec_lab.llm import examples
 from sellarec_lab.prompts import TEMPLATES, Prompt, Slot, Text
 
@@ -334,3 +336,11 @@ def test_words_that_the_vocabulary_holds_are_refused(lm):
     known = lm.tokenizer.convert_ids_to_tokens(300)
     with pytest.raises(ValueError, match=r"holds .* already"):
         llm.attach(lm, config.LoraConfig(), words=["<a_1>", known])
+
+
+def test_a_model_that_has_not_read_the_catalogue_says_so(toy):
+    with pytest.warns(UserWarning, match=r"16 of the 16 titles of 'toy' are none of them.*preset 'own'"):
+        llm.ready(config.preset("tiny"), toy)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        llm.ready(config.preset("tiny"), data.load("tiny"))

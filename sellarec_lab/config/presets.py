@@ -117,6 +117,17 @@ _ML1M_CPU = Preset(
     indices=IndexConfig(codes=64),
     kg=KGConfig(graphs="mkr-movie"),
 )
+# For some thousands of rows: a smaller mini-LLM, and more epochs since each has few steps.
+_OWN_LM = MiniLMConfig(hidden_size=64, layers=4, vocabulary=2000, steps=400, batch_size=32)
+_OWN = dataclasses.replace(
+    _ML1M_CPU,
+    name="own",
+    dataset="own",
+    backbone=BackboneConfig(name="catalogue", pretraining=_OWN_LM),
+    tuning=TuningConfig(loop=_loop(TuningConfig().loop, epochs=4)),
+    injection=InjectionConfig(loop=_loop(InjectionConfig().loop, epochs=4)),
+    kg=KGConfig(),
+)
 # Attention-only adapters and a plain prompt of some 50 tokens: what a CPU can afford on 34,000 rows. Up to eight
 # candidates behind one history, up to two likes old, run once for what they share.
 _SMOLLM2_LOOP = LoopConfig(learning_rate=5e-4, batch_size=32, epochs=1, evaluations=1)
@@ -238,5 +249,6 @@ def _longer(settings: TripleConfig, epochs: int) -> TripleConfig:
 _SCIENTIFIC = dataclasses.replace(_OFFICE, name="scientific", neighbours=NeighboursConfig(fading=0.7, history=5))
 _GRAPHS = (_DBP5L, _alone("fb15k-237", 20, 8), _alone("wn18rr", 40, 8))
 PRESETS = {
-    p.name: p for p in (_TINY, faster(_TINY, "fast"), _ML1M_CPU, _SMOLLM2, _OFFICE, _SCIENTIFIC, *_GRAPHS, _T4, _PAPER)
+    p.name: p
+    for p in (_TINY, faster(_TINY, "fast"), _ML1M_CPU, _OWN, _SMOLLM2, _OFFICE, _SCIENTIFIC, *_GRAPHS, _T4, _PAPER)
 }

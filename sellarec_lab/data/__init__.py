@@ -10,6 +10,7 @@ from typing import Any
 
 from sellarec_lab.data.amazon import load_amazon
 from sellarec_lab.data.amazon_book import load_amazon_book
+from sellarec_lab.data.asked import UnknownIdError
 from sellarec_lab.data.build import from_frames
 from sellarec_lab.data.checks import validate
 from sellarec_lab.data.collm import load_collm
@@ -17,6 +18,8 @@ from sellarec_lab.data.errors import DataError, UnsafePickleError
 from sellarec_lab.data.interactions import SPLITS, Interactions
 from sellarec_lab.data.lcrec import load_lcrec
 from sellarec_lab.data.movielens import load_ml1m
+from sellarec_lab.data.own import load_own
+from sellarec_lab.data.own_ids import OwnIds, with_own_ids
 from sellarec_lab.data.profiles import NextItemRanker, Profiles, Ranker, best, next_items
 from sellarec_lab.data.reports import cold, leak_report, statistics, warm, warmth
 from sellarec_lab.data.sequences import as_sequences, leave_one_out
@@ -28,12 +31,14 @@ LOADERS = {
     "amazon-book": load_amazon_book,
     "amazon": load_amazon,
     "lc-rec": load_lcrec,
+    "own": load_own,
 }
 
 __all__ = [
-    "SPLITS", "DataError", "Interactions", "NextItemRanker", "Profiles", "Ranker", "UnsafePickleError", "as_sequences",
-    "best", "cold", "from_frames", "leak_report", "leave_one_out", "load", "load_amazon", "load_amazon_book",
-    "load_collm", "load_lcrec", "next_items", "statistics", "validate", "warm", "warmth",
+    "SPLITS", "DataError", "Interactions", "NextItemRanker", "OwnIds", "Profiles", "Ranker", "UnknownIdError",
+    "UnsafePickleError", "as_sequences", "best", "cold", "from_frames", "leak_report", "leave_one_out", "load",
+    "load_amazon", "load_amazon_book", "load_collm", "load_lcrec", "load_own", "next_items", "statistics", "validate",
+    "warm", "warmth", "with_own_ids",
 ]  # fmt: skip
 
 
@@ -43,7 +48,7 @@ def load(name: str, root: str | Path | None = None, **options: Any) -> Interacti
     Args:
         name: "tiny", the embedded simulated world; "ml-1m" and "amazon-book", MovieLens-1M and Amazon's books in
             the benchmark split; "lc-rec", sequences in LC-Rec's layout; "amazon", one category of Amazon's raw
-            reviews, made into sequences.
+            reviews, made into sequences; "own", a folder with interactions.csv and items.csv.
         root: where the files lie: a folder, a zip, or a folder that holds it. Without it ml-1m is downloaded from
             GroupLens; the Amazon data have no such address.
         options: of `load_amazon` (`category`, `k`, `reviews`, `titles_from_ids`) or `load_lcrec`

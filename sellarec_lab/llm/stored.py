@@ -2,11 +2,14 @@
 
 import dataclasses
 import functools
+import warnings
 from pathlib import Path
+
+import pandas as pd
 
 from sellarec_lab import config, runtime
 from sellarec_lab.config import BackboneConfig, Preset
-from sellarec_lab.data import Interactions
+from sellarec_lab.data import Interactions, tiny
 from sellarec_lab.llm.adapter import load_adapter, set_trainable
 from sellarec_lab.llm.backbone import LanguageModel, load, place, width
 from sellarec_lab.llm.corpus import CatalogueCorpus
@@ -33,9 +36,30 @@ def pretraining(cfg: Preset, data: Interactions) -> tuple[Stage, ...]:
 
 
 def ready(cfg: Preset, data: Interactions) -> BackboneConfig:
-    """The backbone's settings with the folder that its weights lie in, where they are made here."""
+    """The backbone's settings with the folder that its weights lie in, where they are made here. Warns where the
+    embedded mini-LLM is to judge a catalogue that it has not read."""
+    if cfg.backbone.name == "embedded":
+        _warn_of_strangers(data)
     folders = [str(stage.value()) for stage in pretraining(cfg, data)]
     return dataclasses.replace(cfg.backbone, name=folders[0]) if folders else cfg.backbone
+
+
+def _warn_of_strangers(data: Interactions) -> None:
+    known = _embedded_titles()
+    strange = [title for title in data.titles[1:] if title not in known]
+    if len(strange) > data.n_items / 2:
+        warnings.warn(
+            f"the embedded mini-LLM has read of the embedded world's films alone, and {len(strange)} of the "
+            f"{data.n_items} titles of {data.name!r} are none of them ({strange[0]!r}): it can't know what they are. "
+            "Take preset 'own', whose mini-LLM reads your titles first, or a model that has read of them: "
+            "backbone__name='smollm2', a hub's id, or a folder.",
+            stacklevel=3,
+        )
+
+
+@functools.cache
+def _embedded_titles() -> frozenset[str]:
+    return frozenset(pd.read_csv(tiny.default_folder() / "items.csv")["title"])
 
 
 def stored(cfg: Preset, data: Interactions, adapter: Path | None = None) -> LanguageModel:
