@@ -91,17 +91,17 @@ def test_an_older_model_without_a_card_loads_and_says_so(model) -> None:
 @pytest.mark.parametrize(
     "file, path, value, says",
     [
-        ("sellarec_config.json", ("recipe",), None, "not of a recommender"),
-        ("sellarec_config.json", ("recipe", "slots"), ["planet"], "not of a recommender"),
-        ("sellarec_config.json", ("prompt", "history"), -1, "not of a recommender: history: expected at least 0"),
+        ("sellarec_config.json", ("recipe",), None, "is not what a saved model has there"),
+        ("sellarec_config.json", ("recipe", "slots"), ["planet"], "is not what a saved model has there"),
+        ("sellarec_config.json", ("prompt", "history"), -1, "history: expected at least 0"),
         ("sellarec_config.json", ("backbone", "quantisation"), "q9", "quantisation: expected 'auto', 'nf4' or 'none'"),
         ("sellarec_config.json", ("backbone", "colour"), "red", "has no such field"),
         ("sellarec_config.json", ("answers",), {"Yes": 1, "No": 2}, "saved with another tokenizer"),
         ("catalogue.json", ("titles",), ["", "One"], "titles and external ids"),
-        ("catalogue.json", ("titles",), 3, "not of a recommender"),
+        ("catalogue.json", ("titles",), 3, "is not what a saved model has there"),
         ("catalogue.json", ("seen",), {}, "somebody must have seen some"),
         ("catalogue.json", ("seen", "1"), [99], "item 99 is not in the catalogue"),
-        ("catalogue.json", ("liked", "one"), [1], "not of a recommender"),
+        ("catalogue.json", ("liked", "one"), [1], "is not what a saved model has there"),
         ("catalogue.json", ("surprise",), 1, None),
     ],
 )

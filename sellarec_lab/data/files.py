@@ -5,6 +5,8 @@ import gzip
 import json
 import lzma
 import math
+import struct
+import tarfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -14,12 +16,14 @@ from typing import Any, BinaryIO, NamedTuple
 
 from tqdm.auto import tqdm
 
-from sellarec_lab.data.errors import problem
+from sellarec_lab.data.errors import DataError, problem
 
 BROKEN_SHARE = 0.01  # a file with more broken lines than this is not what it claims to be
 SHOWN = 5  # line numbers in a note or message
 LARGEST = 2**31  # bytes of a member of an archive: it is read into memory whole
 _DAMAGED = (zipfile.BadZipFile, gzip.BadGzipFile, zlib.error, lzma.LZMAError, EOFError)
+# What a damaged table of contents leads to: places before the file's start, names in no encoding, strange versions.
+DAMAGED = (*_DAMAGED, tarfile.TarError, OSError, ValueError, RuntimeError, struct.error)
 
 
 @contextmanager
@@ -33,9 +37,11 @@ def opened_zip(path: Path, do: str) -> Iterator[zipfile.ZipFile]:
                 if member.flag_bits & 1:
                     raise problem(where, "a file without a password", "an encrypted one", do)
             yield archive
+    except DataError:
+        raise
     except NotImplementedError as error:
         raise problem(str(path), "a zip file that Python can unpack", error, f"Pack it anew. {do}") from error
-    except _DAMAGED as error:
+    except DAMAGED as error:
         raise problem(str(path), "a whole zip file", f"a truncated or damaged one ({error})", do) from error
 
 

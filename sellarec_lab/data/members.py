@@ -3,17 +3,14 @@
 Nothing is unpacked to disk, so no path in an archive can lead anywhere.
 """
 
-import gzip
-import lzma
 import tarfile
-import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from sellarec_lab.data.errors import problem
-from sellarec_lab.data.files import check_size, only_one, opened_zip
+from sellarec_lab.data.errors import DataError, problem
+from sellarec_lab.data.files import DAMAGED, check_size, only_one, opened_zip
 
 ENDINGS = (".zip", ".tar.gz", ".tgz", ".tar")
 _AGAIN = "Get the published files again."
@@ -85,7 +82,9 @@ def opened_tar(path: Path, do: str) -> Iterator[tarfile.TarFile]:
             for member in archive:
                 check_size(f"{path}, member {member.name}", member.size, do)
             yield archive
-    except (tarfile.TarError, gzip.BadGzipFile, EOFError, zlib.error, lzma.LZMAError) as error:
+    except DataError:
+        raise
+    except DAMAGED as error:
         raise problem(str(path), "a whole tar file", f"a truncated or damaged one ({error})", do) from error
 
 

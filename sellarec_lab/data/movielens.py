@@ -6,6 +6,7 @@ tables come out exactly, provided that ties are ordered as the publisher's were:
 """
 
 import io
+import warnings
 from pathlib import Path
 from typing import NamedTuple
 
@@ -171,17 +172,19 @@ def _parse_text(raw: bytes, layout: _Layout) -> pd.DataFrame:
 def _parse_ratings(raw: bytes) -> pd.DataFrame:
     """Parse a million lines in the C engine: by ':' there are seven fields, and every second is empty."""
     try:
-        fields = pd.read_csv(
-            io.BytesIO(raw),
-            sep=":",
-            header=None,
-            names=list("uavbrct"),
-            index_col=False,
-            quoting=3,
-            dtype={"u": "int64", "v": "int64", "r": "int64", "t": "int64"},
-            skip_blank_lines=False,
-            on_bad_lines="error",
-        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of lines with more fields: they are found below
+            fields = pd.read_csv(
+                io.BytesIO(raw),
+                sep=":",
+                header=None,
+                names=list("uavbrct"),
+                index_col=False,
+                quoting=3,
+                dtype={"u": "int64", "v": "int64", "r": "int64", "t": "int64"},
+                skip_blank_lines=False,
+                on_bad_lines="error",
+            )
     except (ValueError, OverflowError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
         _raise_malformed_rating(raw)
         raise problem(_RATINGS.file, _RATINGS.words, error, _AGAIN) from error

@@ -81,10 +81,13 @@ def load(folder: str | Path, graph: Graph) -> GraphModel:
     told = runtime.read_json(folder / "kg_config.json")
     if told.get("graph") != graph.fingerprint:
         raise ValueError(f"{folder} was trained on another graph than {graph.name!r} as it is now; load that one")
-    tensors, _ = runtime.load_tensors(folder / "model.safetensors")
-    rows = [tensors.pop(f"rows.{name}").numpy() for name in ("entities", "relations")]
-    loop = LoopConfig(**told["settings"].pop("loop"))
-    return GraphModel(path_model(tensors, PathConfig(**told["settings"], loop=loop)), graph, *rows)
+    with runtime.believed(folder / "kg_config.json"):
+        loop = LoopConfig(**told["settings"].pop("loop"))
+        settings = PathConfig(**told["settings"], loop=loop)
+    with runtime.believed(folder / "model.safetensors"):
+        tensors, _ = runtime.load_tensors(folder / "model.safetensors")
+        rows = [tensors.pop(f"rows.{name}").numpy() for name in ("entities", "relations")]
+        return GraphModel(path_model(tensors, settings), graph, *rows)
 
 
 def path_model(state: dict[str, torch.Tensor], settings: PathConfig) -> PathModel:

@@ -149,17 +149,20 @@ def load(folder: str | Path, fetch: bool = False) -> LCRec:
         ValueError: files that were changed, are broken or don't fit each other; a hub's backbone without ``fetch``.
     """
     folder = runtime.look_at(folder, "lcrec")
-    told, known = (runtime.read_json(folder / name) for name in ("lcrec_config.json", "catalogue.json"))
     parts = {"lora": LoraConfig, "loop": LoopConfig, "decoder": MiniLMConfig}
-    try:
+    with runtime.believed(folder / "lcrec_config.json"):
+        told = runtime.read_json(folder / "lcrec_config.json")
         settings = LCRecConfig(**{n: parts[n](**v) if n in parts else v for n, v in told["lcrec"].items()})
         backbone = BackboneConfig(**told["backbone"] | {"pretraining": None})
+    with runtime.believed(folder / "catalogue.json"):
+        known = runtime.read_json(folder / "catalogue.json")
         profiles, said = Profiles.from_json(known["profiles"]), Catalogue(**known["catalogue"])
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
-        raise ValueError(f"{folder}: lcrec_config.json and catalogue.json are not of an LC-Rec: {error}") from error
     if settings.language:
         llm.ask_hub(backbone, fetch)
-    lm = llm.load(backbone if settings.language else llm.whole(folder / "model"))
-    if settings.language:
-        llm.load_adapter(lm, folder / "adapter")
-    return LCRec(lm, backbone, said, profiles, settings)
+    weights = folder / ("adapter" if settings.language else "model")
+    with runtime.believed(weights):
+        lm = llm.load(backbone if settings.language else llm.whole(weights))
+        if settings.language:
+            llm.load_adapter(lm, weights)
+    with runtime.believed(folder):
+        return LCRec(lm, backbone, said, profiles, settings)

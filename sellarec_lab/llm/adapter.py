@@ -98,7 +98,7 @@ def load_adapter(lm: LanguageModel, folder: Path) -> None:
 
     Raises:
         FileNotFoundError: the folder holds no adapter; PEFT would ask a hub for it.
-        ValueError: the adapter holds other weights than the model expects.
+        ValueError: the adapter holds other weights than the model expects, or numbers that are not finite.
     """
     for name in ("adapter_config.json", "adapter_model.safetensors"):
         if not (folder / name).is_file():
@@ -112,4 +112,6 @@ def load_adapter(lm: LanguageModel, folder: Path) -> None:
     if stored.keys() != expected.keys():
         odd = sorted(stored.keys() ^ expected.keys())[:3]
         raise ValueError(f"{folder}: the adapter does not fit this backbone, for example {odd}")
+    if odd := [name for name, weight in stored.items() if not torch.isfinite(weight).all()]:
+        raise ValueError(f"{folder}: {odd[0]} holds numbers that are not finite")
     lm.model = model

@@ -27,13 +27,13 @@ from sellarec_lab.runtime.files import (
     write_text,
 )
 from sellarec_lab.runtime.processes import agree, is_main, wait
-from sellarec_lab.runtime.saved import look_at, saving
+from sellarec_lab.runtime.saved import believed, look_at, saving
 from sellarec_lab.runtime.stage import PeakMemory, Stage, costs, expect, nothing, stage, together
 
 __all__ = [
-    "LIBRARIES", "Decision", "PeakMemory", "Stage", "agree", "artifacts_folder", "code_digest", "commit", "costs",
-    "describe", "device", "digest", "dtype", "expect", "file_digest", "function_digest", "is_main", "load_frame",
-    "load_tensors", "look_at", "nothing", "quantisation", "read_json", "save_frame", "save_tensors", "saving",
-    "seed_everything", "seeded", "stage", "stopping", "tensor_digest", "together", "versions", "wait", "workers",
-    "write_text",
+    "LIBRARIES", "Decision", "PeakMemory", "Stage", "agree", "artifacts_folder", "believed", "code_digest", "commit",
+    "costs", "describe", "device", "digest", "dtype", "expect", "file_digest", "function_digest", "is_main",
+    "load_frame", "load_tensors", "look_at", "nothing", "quantisation", "read_json", "save_frame", "save_tensors",
+    "saving", "seed_everything", "seeded", "stage", "stopping", "tensor_digest", "together", "versions", "wait",
+    "workers", "write_text",
 ]  # fmt: skip

@@ -73,6 +73,25 @@ def look_at(folder: str | Path, kind: str) -> Path:
     return folder
 
 
+@contextlib.contextmanager
+def believed(place: Path) -> Iterator[None]:
+    """Reads a file or folder of a saved model: whatever does not fit is one ValueError that names it.
+
+    The hash says that a file is as it was written, not that what was written makes sense.
+    """
+    try:
+        yield
+    except FileNotFoundError:
+        raise
+    except Exception as error:  # a boundary: numbers, names and shapes of somebody else's go everywhere below
+        if isinstance(error, ValueError) and str(place) in str(error):
+            raise
+        do = "save the model once more, or fetch it whole"
+        raise ValueError(
+            f"{place} is not what a saved model has there ({type(error).__name__}: {error}); {do}"
+        ) from error
+
+
 def _compare(folder: Path, told: dict[str, str]) -> None:
     found = {file.relative_to(folder).as_posix() for file in _files(folder)} - {CARD}
     if missing := sorted(told.keys() - found):

@@ -145,38 +145,41 @@ def load(folder: str | Path, fetch: bool = False) -> Recommender:
         ValueError: files that were changed, are broken or don't fit each other; a hub's backbone without ``fetch``.
     """
     folder = runtime.look_at(folder, "recommender")
-    settings, raw = (runtime.read_json(folder / name) for name in ("sellarec_config.json", "catalogue.json"))
-    try:
+    with runtime.believed(folder / "catalogue.json"):
+        raw = runtime.read_json(folder / "catalogue.json")
         words, profiles = raw.pop("codes"), Profiles.from_json(raw)
+        codes = CodeWords(**words) if words else None
+    with runtime.believed(folder / "sellarec_config.json"):
+        settings = runtime.read_json(folder / "sellarec_config.json")
         recipe, prompt = recipes.from_json(settings["recipe"]), PromptConfig(**settings["prompt"])
         backbone = BackboneConfig(**settings["backbone"] | {"pretraining": None})
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
-        raise ValueError(
-            f"{folder}: sellarec_config.json and catalogue.json are not of a recommender: {error}"
-        ) from error
+        answers = list(settings["answers"].values())
+        writer = Writer.of(prompt, profiles.titles, recipe.slots, codes)
     llm.ask_hub(backbone, fetch)
     lm, soft = llm.load(backbone), None
     if recipe.tuned:
-        llm.load_adapter(lm, folder / "adapter")
+        with runtime.believed(folder / "adapter"):
+            llm.load_adapter(lm, folder / "adapter")
     if recipe.slots:
-        soft = projector.load(folder / "projector.safetensors").to(lm.device)
-        if soft.width != lm.width:
-            raise ValueError(f"{folder}: soft tokens of width {soft.width} for a backbone of width {lm.width}")
-        _check_tables(folder, soft, profiles)
-    writer = Writer.of(prompt, profiles.titles, recipe.slots, CodeWords(**words) if words else None)
+        with runtime.believed(folder / "projector.safetensors"):
+            soft = projector.load(folder / "projector.safetensors").to(lm.device)
+            if soft.width != lm.width:
+                raise ValueError(f"soft tokens of width {soft.width} for a backbone of width {lm.width}")
+            _check_tables(soft, profiles, recipe)
     model = Recommender(lm, backbone, prompt, recipe, profiles, soft, writer)
-    if list(settings["answers"].values()) != list(model.answer_ids):
+    if answers != list(model.answer_ids):
         raise ValueError(f"{folder}: saved with another tokenizer, whose answers are {settings['answers']}")
     return model
 
 
-def _check_tables(folder: Path, soft: Projector, profiles: Profiles) -> None:
-    """The tables have a row for every user and item, and numbers in them."""
+def _check_tables(soft: Projector, profiles: Profiles, recipe: Recipe) -> None:
+    """What the recipe's slots need is there; the tables have a row for every user and item, and numbers in them."""
+    if lacking := [kind for kind in recipe.slots if kind not in soft.fillers]:
+        raise ValueError(f"nothing fills the slot {lacking[0]!r} of the recipe")
     rows = {"users": 1 + max(profiles.seen), "items": 1 + profiles.n_items, "semantics": 1 + profiles.n_items}
     for name, tensor in soft.state_dict().items():
         table = name.partition(".")[0]
         if table in rows and len(tensor) != rows[table]:
-            file = folder / "projector.safetensors"
-            raise ValueError(f"{file}, {name}: expected {rows[table]} rows, one an id, found {len(tensor)}")
+            raise ValueError(f"{name}: expected {rows[table]} rows, one an id, found {len(tensor)}")
         if not torch.isfinite(tensor).all():
-            raise ValueError(f"{folder / 'projector.safetensors'}, {name}: holds numbers that are not finite")
+            raise ValueError(f"{name}: holds numbers that are not finite")
