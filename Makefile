@@ -4,7 +4,7 @@ PRESET ?= fast
 STAMP := .venv/.installed
 AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root) # in a container one often is, and Jupyter wants to hear it
 
-.PHONY: help run lab world test bench browser pictures chromium colab lint clean
+.PHONY: help run lab world test bench soak browser pictures chromium colab lint clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -21,9 +21,13 @@ world: $(STAMP) ## rebuild the embedded world in data/tiny from its seed
 test: lint ## lint, then unit tests and all notebooks in fast mode, two files at a time
 	OMP_NUM_THREADS=1 .venv/bin/pytest -n 2 --dist loadfile --nbmake --nbmake-timeout=600 --ignore=tests/colab tests notebooks
 
-bench: $(STAMP) ## speed, in turns: beam search beside transformers' own, links beside PyKEEN (SELLAREC_DATA: FB15k-237)
+bench: $(STAMP) ## speed, in turns: beam search beside transformers' own, links beside PyKEEN (SELLAREC_DATA: FB15k-237); growth
 	.venv/bin/python docs/decoding.py
 	.venv/bin/python docs/links.py
+	.venv/bin/python docs/scale.py
+
+soak: $(STAMP) ## a hundred runs killed at random moments and started again: are the tables the same? (an hour or two)
+	.venv/bin/python docs/soak.py
 
 browser: chromium ## two notebooks in JupyterLab with Chromium; screenshots in artifacts/browser (PRESET=tiny: finer ones)
 	.venv/bin/pytest tests/browser --preset $(PRESET)
