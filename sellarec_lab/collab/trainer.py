@@ -12,7 +12,7 @@ from sellarec_lab.collab.mf import MatrixFactorisation
 from sellarec_lab.collab.pointwise import LogisticLoss, Pointwise, labels_of, shuffled
 from sellarec_lab.collab.sequential import DIN, SASRec
 from sellarec_lab.config import CodesConfig, DINConfig, LightGCNConfig, MFConfig, Preset, SASRecConfig
-from sellarec_lab.data import Interactions
+from sellarec_lab.data import Interactions, both_classes
 from sellarec_lab.runtime import Stage
 from sellarec_lab.training import History
 
@@ -95,8 +95,10 @@ def train(
 
     Raises:
         TypeError: as in `new`.
+        DataError: train or valid holds likes alone, or none.
         FloatingPointError: the loss is not finite.
     """
+    both_classes(data)
     model = new(settings, data, seed)
     columns = (*model.inputs(data.train), labels_of(data.train))
     history = training.fit(

@@ -12,7 +12,7 @@ from sellarec_lab.data.amazon import load_amazon
 from sellarec_lab.data.amazon_book import load_amazon_book
 from sellarec_lab.data.asked import UnknownIdError
 from sellarec_lab.data.build import from_frames
-from sellarec_lab.data.checks import validate
+from sellarec_lab.data.checks import both_classes, validate
 from sellarec_lab.data.collm import load_collm
 from sellarec_lab.data.errors import DataError, UnsafePickleError
 from sellarec_lab.data.interactions import SPLITS, Interactions
@@ -36,9 +36,9 @@ LOADERS = {
 
 __all__ = [
     "SPLITS", "DataError", "Interactions", "NextItemRanker", "OwnIds", "Profiles", "Ranker", "UnknownIdError",
-    "UnsafePickleError", "as_sequences", "best", "cold", "from_frames", "leak_report", "leave_one_out", "load",
-    "load_amazon", "load_amazon_book", "load_collm", "load_lcrec", "load_own", "next_items", "statistics", "validate",
-    "warm", "warmth", "with_own_ids",
+    "UnsafePickleError", "as_sequences", "best", "both_classes", "cold", "from_frames", "leak_report", "leave_one_out",
+    "load", "load_amazon", "load_amazon_book", "load_collm", "load_lcrec", "load_own", "next_items", "statistics",
+    "validate", "warm", "warmth", "with_own_ids",
 ]  # fmt: skip
 
 

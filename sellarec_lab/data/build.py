@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from sellarec_lab.data.checks import numbers, timestamps, validate
+from sellarec_lab.data.checks import look_over, look_over_splits, numbers, timestamps, validate
 from sellarec_lab.data.errors import problem
 from sellarec_lab.data.interactions import FRAME_COLUMNS, SPLITS, Interactions
 
@@ -29,7 +29,8 @@ def from_frames(
 ) -> Interactions:
     """Turn your own tables into `Interactions`.
 
-    The rows are sorted by (user, timestamp); rows of one user and one second keep the order given.
+    The rows are sorted by (user, timestamp); rows of one user and one second keep the order given, or that of their
+    datetimes. What can be used but is seldom meant is warned of: titles that show nothing, train rows after test rows.
     Items are numbered 1, 2, ... in the order of `items`; users in the order of `users`, or of first
     appearance if that table is not given. Your own ids stay in the column `external_id`.
 
@@ -49,17 +50,22 @@ def from_frames(
         DataError: see `validate`; also if a split has no row.
     """
     validate(interactions, items, users)
+    labels = _labels(interactions, threshold)
+    look_over(interactions, items, threshold)
     if users is None:
         users = pd.DataFrame({"user_id": interactions["user_id"].drop_duplicates()})
     table = pd.DataFrame(
         {
             "user_id": pd.Index(users["user_id"]).get_indexer(interactions["user_id"]).astype("int64") + 1,
             "item_id": pd.Index(items["item_id"]).get_indexer(interactions["item_id"]).astype("int64") + 1,
-            "label": _labels(interactions, threshold),
+            "label": labels,
             "timestamp": timestamps(interactions),
         }
     )
     table["split"] = _splits(interactions, table["timestamp"].to_numpy(), split)
+    look_over_splits(table)
+    if pd.api.types.is_datetime64_any_dtype(interactions["timestamp"]):  # rows of one second in their true order
+        table = table.iloc[interactions["timestamp"].argsort(kind="stable")]
     entities = {"items": numbered(items, "item_id"), "users": numbered(users, "user_id")}
     return Interactions(name=name, **frames(table), **entities, truth=truth)
 

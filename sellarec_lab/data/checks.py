@@ -4,15 +4,23 @@ Every failure is one `DataError` that names table, row (the frame's own index la
 was expected, what was found, and what to do.
 """
 
+from __future__ import annotations
+
 import unicodedata
+import warnings
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from sellarec_lab.data.errors import problem
 
+if TYPE_CHECKING:
+    from sellarec_lab.data.interactions import Interactions
+
 RATING_RANGE = (1.0, 5.0)
+_NO_SHAPE = "\u200b\u200c\u200d\u2060\ufeff\u00ad"  # characters that take no room
 _TIMES = " Times in words: pd.to_datetime(...) first."
 LONGEST_TITLE = 2000  # characters; the longest in published data has some 500
 
@@ -50,6 +58,48 @@ def validate(interactions: pd.DataFrame, items: pd.DataFrame, users: pd.DataFram
     timestamps(interactions)
     _check_values(interactions)
     _check_pairs(interactions)
+
+
+def look_over(interactions: pd.DataFrame, items: pd.DataFrame, threshold: float) -> None:
+    """Warn of what can be used and is seldom meant: titles that show nothing, times in milliseconds, ratings and labels
+    that disagree. Both tables are valid."""
+    blank = items["title"].map(lambda title: not title.strip(f" \t\r\n{_NO_SHAPE}")).astype(bool)
+    _warn_at("table items", items, blank, "have a title that shows nothing: prompts would name nothing")
+    if {"label", "rating"} <= set(interactions.columns):
+        liked = pd.to_numeric(interactions["rating"], errors="coerce") >= threshold
+        differ = liked != (pd.to_numeric(interactions["label"]) == 1)
+        denied = f"have a label that their rating denies (like: {threshold:g})"
+        _warn_at("table interactions", interactions, differ, denied)
+    if not pd.api.types.is_datetime64_any_dtype(interactions["timestamp"]):
+        finer = pd.to_numeric(interactions["timestamp"]) > 1e11
+        _warn_at("table interactions", interactions, finer, "have times like milliseconds; pass seconds or datetimes")
+
+
+def look_over_splits(table: pd.DataFrame) -> None:
+    """Warn of train rows at or after the first test row; ``table`` has ``timestamp`` and ``split``."""
+    test = table.loc[table["split"] == "test", "timestamp"]
+    late = (table["split"] == "train") & (table["timestamp"] >= test.min())
+    _warn_at("table interactions", table, late, "are of train and not older than the first test row: a leak in time")
+
+
+def _warn_at(table: str, frame: pd.DataFrame, bad: pd.Series, what: str) -> None:
+    if bad.any():
+        first = frame.index[bad.to_numpy()][0]
+        warnings.warn(f"{table}: {int(bad.sum())} rows {what}; the first is row {first}", stacklevel=4)
+
+
+def both_classes(data: Interactions) -> None:
+    """Raise where the labels of train or of valid are all alike: nothing can be learned from the one or judged by the
+    other.
+
+    Raises:
+        DataError: naming the split.
+    """
+    for part, frame in (("train", data.train), ("valid", data.valid)):
+        if frame["label"].nunique() < 2:
+            found = f"{len(frame):,} rows with label {frame['label'].iloc[0]}" if len(frame) else "no row"
+            do = "Cut the splits elsewhere, or label what was not liked; for likes alone: lab.data.leave_one_out."
+            raise problem(f"split {part} of {data.name!r}", "likes and dislikes", found, do)
 
 
 def numbers(table: str, frame: pd.DataFrame, column: str) -> pd.Series:

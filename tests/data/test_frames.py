@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import warnings
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import pytest
 from by_hand import counts, leaky, small
 from safetensors.numpy import save_file
 
+from sellarec_lab import collab, config, sella
 from sellarec_lab import data as D
 from sellarec_lab.data import tiny
 
@@ -308,3 +310,40 @@ def test_the_embedded_world() -> None:
 def test_options_that_cannot_be_are_refused(options, message) -> None:
     with pytest.raises(D.DataError, match=message):
         D.from_frames(*small(), **options)
+
+
+def test_what_is_seldom_meant_is_warned_of() -> None:
+    log, items = small()
+    with pytest.warns(UserWarning, match="2 rows have a title that shows nothing.*first is row 1"):
+        D.from_frames(log, items.assign(title=["Alpha", " ", "\u200b", "Delta"]))
+    with pytest.warns(
+        UserWarning, match=r"1 rows have a label that their rating denies \(like: 4\); the first is row 2"
+    ):
+        D.from_frames(log.assign(label=[1, 1, 1, 1, 1, 1, 0]), items)
+    with pytest.warns(UserWarning, match="7 rows have times like milliseconds"):
+        D.from_frames(log.assign(timestamp=log["timestamp"] + 1.6e12), items)
+    with pytest.warns(UserWarning, match="1 rows are of train and not older than the first test row.*row 1"):
+        D.from_frames(log.assign(timestamp=[50, 55, 20, 40, 30, 30, 60]), items)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        D.from_frames(*small())
+
+
+def test_rows_of_one_second_follow_their_datetimes() -> None:
+    log, items = small()
+    moments = pd.to_datetime(log["timestamp"].astype(float), unit="s")
+    ahead = moments.mask(log["user_id"].eq("bob") & log["item_id"].eq("a"), moments + pd.Timedelta("1ms"))
+    behind = moments.mask(log["user_id"].eq("bob") & log["item_id"].eq("b"), moments + pd.Timedelta("1ms"))
+    for times, last in ((ahead, 1), (behind, 2)):  # films a and b, both of second 30
+        made = D.from_frames(log.assign(timestamp=times), items)
+        assert made.test.iloc[-1 if made.test.iloc[-1]["user_id"] == 1 else 0]["history"][-1] == last
+
+
+def test_labels_that_are_all_alike_are_named_before_anything_trains(toy) -> None:
+    for part, label in (("valid", 1), ("train", 0)):
+        alike = replace(toy, **{part: toy.split(part).assign(label=label)})
+        message = f"split {part} of 'toy': expected likes and dislikes, found .* rows with label {label}"
+        with pytest.raises(D.DataError, match=message):
+            sella.Pipeline(config.preset("fast"), alike)
+        with pytest.raises(D.DataError, match=message):
+            collab.train(config.MFConfig(), alike)
