@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 import torch
 
-from sellarec_lab import config, llm, runtime
+from sellarec_lab import compare, config, llm, runtime
 from sellarec_lab.__main__ import _parser, entry, main
 
 
@@ -26,7 +26,7 @@ def test_run_leaves_the_results(tmp_path, capsys):
     assert main(["run", "--preset", "fast", "--no-notebooks", "--artifacts", str(tmp_path)]) == 0
     results = pd.read_csv(tmp_path / "fast" / "results.csv")
     assert list(results.columns) == ["model", "split", "metric", "value", "low", "high", "seeds", "seconds"]
-    assert {"oracle", "means", "mf", "zero-shot", "tallrec", "collm", "sella"} == set(results["model"])
+    assert set(compare.CORE) == set(results["model"])
     assert {"test", "test-warm", "test-cold"} <= set(results["split"])
     ranked = results[results["metric"].isin(["auc", "uauc"])]
     assert ((ranked["low"] <= ranked["value"]) & (ranked["value"] <= ranked["high"])).all()

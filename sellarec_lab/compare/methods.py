@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+import torch
 
-from sellarec_lab import collab, kg, sella
+from sellarec_lab import collab, kg, runtime, sella
 from sellarec_lab.compare.fusion import Fusion
 from sellarec_lab.compare.links import LINKS
 from sellarec_lab.compare.next_item import NEXT_ITEM
@@ -17,6 +18,7 @@ from sellarec_lab.compare.tasks import RATING
 from sellarec_lab.config import Preset
 from sellarec_lab.data import Interactions
 from sellarec_lab.runtime import Stage
+from sellarec_lab.world.knowable import STATED, Knowable
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,29 @@ class Oracle:
     def predict(self, frame: pd.DataFrame) -> pd.DataFrame:
         """The frame's rows with the true probability as ``score``."""
         return frame.assign(score=self.truth[frame["user_id"], frame["item_id"]].astype(float))
+
+
+def _scenes(cfg: Preset, data: Interactions) -> Stage:
+    """Which scene every film belongs to, as far as co-ratings tell: the same for every seed."""
+
+    def make(stage: Stage) -> None:
+        found = Knowable(data.items, data.train, data.n_users).scenes
+        runtime.save_tensors(stage.path("scenes.safetensors"), {"scenes": torch.from_numpy(found)})
+
+    def read(stage: Stage) -> Knowable:
+        found = runtime.load_tensors(stage.path("scenes.safetensors"))[0]["scenes"].numpy()
+        return Knowable(data.items, data.train, data.n_users, found=found)
+
+    code, place = ("sellarec_lab.world.knowable",), (cfg.artifacts, cfg.name)
+    return Stage("scenes", {"data": data.fingerprint}, make, read, code=code, place=place)
+
+
+def _knowable_text(cfg: Preset, data: Interactions) -> Knowable:
+    return Knowable(data.items, data.train, data.n_users, scenes=False)
+
+
+def _is_world(data: Interactions) -> bool:
+    return data.truth is not None and set(STATED) <= set(data.items.columns)
 
 
 def _counts(title: str, source: str, scores: Callable) -> Method:
@@ -66,6 +91,17 @@ METHODS: dict[str, Method] = {
     "oracle": Method(
         "Oracle (true probability)", "reference", "P(like) of the simulated world",
         put_together("oracle", lambda cfg, data: Oracle(data.truth)), tasks=("rating",),
+        fits=lambda data: data.truth is not None,
+    ),
+    "knowable": Method(
+        "Knowable (Bayes)", "reference",
+        "the world's own form, what articles state, tastes and scenes inferred from train and the shown history",
+        _scenes, tasks=("rating",), fits=_is_world,
+    ),
+    "knowable-text": Method(
+        "Knowable from text alone (Bayes)", "reference", "the same without scenes, which no text mentions",
+        put_together("knowable-text", _knowable_text, code=("sellarec_lab.world.knowable",)), tasks=("rating",),
+        fits=_is_world,
     ),
     "popularity": _counts("Popularity", "number of the item's rows in train", collab.popularity_scores),
     "item-mean": _counts("Item mean", "smoothed share of likes of the item in train", collab.item_mean_scores),
@@ -89,7 +125,9 @@ METHODS: dict[str, Method] = {
     **LINKS,
 }  # fmt: skip
 TITLES = {name: method.title for name, method in METHODS.items()}
-CORE = ("oracle", "means", "mf", "zero-shot", "tallrec", "collm", "sella")  # what the first notebooks speak of
+CORE = (  # what the first notebooks speak of
+    "oracle", "knowable", "knowable-text", "means", "mf", "zero-shot", "tallrec", "collm", "sella",
+)  # fmt: skip
 
 
 def method(name: str) -> Method:
@@ -125,9 +163,9 @@ def _choices() -> list[str]:
 
 
 def models_for(data: Interactions | kg.Graphs, which: str = "core") -> list[str]:
-    """Names of the methods that can run on this data, in the table's order: "core" (the seven of the first
-    notebooks), "all", or a group ("paper", "ablation", ...). The oracle is there only where the truth is known; where
-    test holds nothing but likes, rows can't be rated and the next item is asked for instead; of graphs, links.
+    """Names of the methods that can run on this data, in the table's order: "core" (the nine of the first notebooks),
+    "all", or a group ("paper", "ablation", ...). The oracle and what is knowable are there only in the embedded world;
+    where test holds nothing but likes, rows can't be rated and the next item is asked for instead; of graphs, links.
 
     Raises:
         ValueError: neither "core", "all" nor a group.
@@ -135,7 +173,7 @@ def models_for(data: Interactions | kg.Graphs, which: str = "core") -> list[str]
     if which not in _choices():
         raise ValueError(f"unknown choice of models {which!r}; known: {', '.join(_choices())}")
     task = _asked(data)
-    fit = [name for name, m in METHODS.items() if m.tasks[0] == task and (name != "oracle" or data.truth is not None)]
+    fit = [name for name, m in METHODS.items() if m.tasks[0] == task and m.fits(data)]
     chosen = CORE if which == "core" else [name for name in fit if which in ("all", METHODS[name].group)]
     return [name for name in chosen if name in fit]
 
@@ -153,8 +191,8 @@ def check_fit(data: Interactions | kg.Graphs, models: Iterable[str]) -> None:
         if able != task:
             told = f"{name!r} answers {able!r}, but this data asks for {task!r}"
             raise ValueError(f"{told}; name other models, or take the command {commands[able]!r} and its data")
-        if name == "oracle" and data.truth is None:
-            raise ValueError("'oracle' knows the truth of the embedded world alone; leave it out on real data")
+        if not method(name).fits(data):
+            raise ValueError(f"{name!r} knows the embedded world alone; leave it out on other data")
 
 
 def _asked(data: Interactions | kg.Graphs) -> str:

@@ -28,6 +28,7 @@ class Method:
             method rests on is below it.
         tasks: names of the tasks that it can do.
         checks: what its valid scores must pass before any score is believed.
+        fits: whether it can run on this data at all.
     """
 
     title: str
@@ -36,6 +37,7 @@ class Method:
     stage: Callable[[Preset, Interactions], Stage]
     tasks: tuple[str, ...] = ("rating", "next-item")
     checks: Checks | None = None
+    fits: Callable[[Any], bool] = lambda data: True
 
 
 def put_together(

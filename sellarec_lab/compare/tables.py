@@ -213,6 +213,9 @@ def _parameters(answers: Stage) -> int | None:
     return next((many for many in reversed(counted) if many is not None), None)
 
 
+_CEILINGS = ("oracle", "knowable", "knowable-text")  # no model that learned
+
+
 class Summary(pd.DataFrame):
     """The table as people read it; in a notebook the best learned model of every column stands out."""
 
@@ -223,7 +226,7 @@ class Summary(pd.DataFrame):
     def _repr_html_(self) -> str:
         def best(column: pd.Series) -> list[str]:
             values = pd.to_numeric(column.astype(str).str.extract(r"^(-?\d*\.?\d+)")[0], errors="coerce")
-            values[column.index == TITLES["oracle"]] = np.nan
+            values[column.index.isin([TITLES[name] for name in _CEILINGS])] = np.nan
             smaller = column.name.upper().split()[-1] in ("LOSS", "ECE")
             top = values.min() if smaller else values.max()
             skip = column.name in ("seeds", "seconds", "peak GB", "parameters")
@@ -236,8 +239,10 @@ class Summary(pd.DataFrame):
 
 
 def summary(results: pd.DataFrame, costs: pd.DataFrame | None = None) -> Summary:
-    """One row a model: AUC and UAUC with intervals, warm and cold, what else was measured, and the share of the
-    oracle's gap where there is an oracle. ``costs`` (see `cells`) adds mean seconds and peak memory a seed."""
+    """One row a model: AUC and UAUC with intervals, warm and cold, what else was measured, and where the world is known
+    """One row a model: AUC and UAUC with intervals, warm and cold, what else was measured, and where the world is known,
+    how much of the gap between chance and the oracle, and what is knowable, is closed. ``costs`` (see `cells`) adds
+    mean seconds and peak memory a seed."""
     results = results[~results["split"].isin(["test-warm3", "test-cold3"])]
     text = results.assign(
         text=[_text(*row) for row in results[["value", "low", "high"]].itertuples(index=False)],
@@ -246,9 +251,9 @@ def summary(results: pd.DataFrame, costs: pd.DataFrame | None = None) -> Summary
     wide = text.pivot(index="model", columns="column", values="text")
     wide = wide.reindex(index=results["model"].unique(), columns=text["column"].unique())
     auc = results[(results["split"] == "test") & (results["metric"] == "auc")].set_index("model")["value"]
-    if "oracle" in auc:
-        closed = ["" if np.isnan(auc[m]) else f"{metrics.gap_closed(auc[m], auc['oracle']):.0%}" for m in wide.index]
-        wide.insert(1, "oracle gap closed", closed)
+    for ceiling in [name for name in ("knowable", "oracle") if name in auc]:
+        closed = ["" if np.isnan(auc[m]) else f"{metrics.gap_closed(auc[m], auc[ceiling]):.0%}" for m in wide.index]
+        wide.insert(1, f"{ceiling} gap closed", closed)
     seeds = results.groupby("model")["seeds"].max()
     if seeds.nunique() > 1:
         wide.insert(0, "seeds", seeds)

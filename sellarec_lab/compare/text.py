@@ -42,7 +42,9 @@ def section(results: pd.DataFrame, tests: pd.DataFrame, cells: pd.DataFrame, aga
         asked = _LINKS if "mrr" in set(results["metric"]) else _NEXT
         return _ranked(results, tests, cells, against, f"{facts}\n\n{asked}")
     wide = summary(results, cells)
-    first = [c for c in wide.columns if c.startswith(("seeds", "all AUC", "oracle", "all UAUC", "warm", "cold"))]
+    first = [
+        c for c in wide.columns if c.startswith(("seeds", "all AUC", "oracle", "knowable", "all UAUC", "warm", "cold"))
+    ]
     rest = ["all NDCG", "all MAP", "all LOG LOSS", "all ECE", "seconds", "peak GB"]
     counted = tests[tests["metric"] == "uauc"].groupby("split", sort=False)["users"].first()
     users = ", ".join(f"{n} ({part})" for part, n in counted.items())
