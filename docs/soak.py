@@ -1,6 +1,6 @@
 """A hundred kills: does a run that was killed at a random moment, and started again, end with the same table?
 
-    python docs/soak.py [--kills 100] [--seed 0]
+    python docs/soak.py [--kills 100] [--seed 0] [--methods all]
 
 For each kill a few methods are drawn, from all that the three tables know, and trained into an empty folder, one at a
 time or two at a time; at a random moment all their processes, or one of them, get SIGKILL. The same command is then
@@ -96,9 +96,10 @@ def in_the_making(folder: Path) -> str:
     return " + ".join(sorted(f"{path.parent.name}" for path in begun)) or "between stages"
 
 
-def methods(table: str) -> list[str]:
+def methods(table: str, wanted: str) -> list[str]:
     data = TABLES[table].load(settings(Path(tempfile.gettempdir())), None)
-    return lab.compare.models_for(data, "all")
+    names = lab.compare.models_for(data, "all")
+    return names if wanted == "all" else [name for name in names if name in wanted.split(",")]
 
 
 def one(
@@ -109,7 +110,8 @@ def one(
     table = rng.choice(
         list(known), p=np.array([len(names) for names in known.values()]) / sum(map(len, known.values()))
     )
-    models = rng.choice(known[table], size=rng.integers(1, AT_ONCE + 1), replace=False).tolist()
+    many = min(rng.integers(1, AT_ONCE + 1), len(known[table]))
+    models = rng.choice(known[table], size=many, replace=False).tolist()
     with tempfile.TemporaryDirectory() as place:
         folder, workers = Path(place), 1 + number % 2
         run, until = start(folder, table, models, workers), time.monotonic() + rng.uniform(0.2, LONGEST)
@@ -136,10 +138,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--methods", default="all", help="names with commas, of any of the three tables")
     args = parser.parse_args()
     os.environ["TQDM_DISABLE"] = "1"
     rng, started, done = np.random.default_rng(args.seed), time.monotonic(), []
-    known = {table: methods(table) for table in TABLES}
+    known = {table: names for table in TABLES if (names := methods(table, args.methods))}
     with tempfile.TemporaryDirectory() as place:
         whole = Path(place)
         for table, names in known.items():

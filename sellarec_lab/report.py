@@ -190,8 +190,10 @@ def _bench_page(results: pd.DataFrame, tests: pd.DataFrame, cells: pd.DataFrame,
     figures = [views.results_forest(named, first), views.results_forest(named, second)]
     if (results["model"] == "oracle").any():
         figures.append(views.gap_closed(named))
-    figures.append(views.paired_forest(_named(tests), first, against=compare.TITLES[against]))
-    figures.append(views.cost_against_quality(_named(cells), named, first))
+    if len(tests):  # with one model there is nothing to compare
+        figures.append(views.paired_forest(_named(tests), first, against=compare.TITLES[against]))
+    if (cells["seconds"] > 0).any():
+        figures.append(views.cost_against_quality(_named(cells), named, first))
     table, body = compare.summary(results, cells)._repr_html_(), "".join(map(_live, figures))
     rows = [(m.title, m.group, m.source) for n, m in compare.METHODS.items() if n in set(results["model"])]
     methods = pd.DataFrame(rows, columns=["model", "group", "what it is"])

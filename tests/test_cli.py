@@ -53,6 +53,16 @@ def test_compare_leaves_the_table_the_page_and_the_section(tmp_path, capsys, mon
 
 
 @pytest.mark.parametrize(
+    "typed", ["compare --models means", "lcrec --models next-popularity", "kg --models kg-frequency"]
+)
+def test_a_model_may_stand_alone(typed, tmp_path):
+    name = typed.split()[-1]
+    assert main([*typed.split(), "--fast", "--against", name, "--artifacts", str(tmp_path), "--workers", "1"]) == 0
+    (text,) = (path.read_text() for path in tmp_path.rglob("compare.md"))
+    assert "minus each" not in text and "count: ." not in text
+
+
+@pytest.mark.parametrize(
     "typed, says",
     [
         ("compare --models sela,mf", "unknown model 'sela'; did you mean sella"),

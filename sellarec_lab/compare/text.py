@@ -48,14 +48,14 @@ def section(results: pd.DataFrame, tests: pd.DataFrame, cells: pd.DataFrame, aga
     rest = ["all NDCG", "all MAP", "all LOG LOSS", "all ECE", "seconds", "peak GB"]
     counted = tests[tests["metric"] == "uauc"].groupby("split", sort=False)["users"].first()
     users = ", ".join(f"{n} ({part})" for part, n in counted.items())
-    out = [facts, markdown(wide[first]), f"Users that UAUC can count: {users}."]
+    out = [facts, markdown(wide[first])] + [f"Users that UAUC can count: {users}."] * bool(users)
     out += [f"Within users, calibration (after a logistic fit on valid) and cost ({_COST}):"]
     out += [markdown(wide[[c for c in rest if c in wide]])]
     ranked = results.loc[results["metric"].isin(RANKING), "split"]
     if len(ranked):
         out += [f"Whole catalogue, first seed, {ranked.iloc[0].removeprefix('catalogue-')} users; {_RANKING}"]
         out += [markdown(wide[[m.upper() for m in RANKING]].dropna(how="all"))]
-    out += [f"{TITLES[against]} minus each, on the same users; {_TESTS}", markdown(_tests(tests), index=False)]
+    out += _tests(tests, against, "users")
     strict = results[results["split"].isin(["test-warm3", "test-cold3"])]
     if len(strict):
         out += ["Warm and cold by the stricter definition (user and item at least three times in train):"]
@@ -66,7 +66,7 @@ def section(results: pd.DataFrame, tests: pd.DataFrame, cells: pd.DataFrame, aga
 def _ranked(results: pd.DataFrame, tests: pd.DataFrame, cells: pd.DataFrame, against: str, facts: str) -> str:
     out = [f"{facts} Cost: {_COST}.", markdown(summary(results, cells)), *_templates(results)]
     same = "users" if "hr@10" in set(results["metric"]) else "questions"
-    out += [f"{TITLES[against]} minus each, on the same {same}; {_TESTS}", markdown(_tests(tests), index=False)]
+    out += _tests(tests, against, same)
     return "\n\n".join([*out, *_failed(cells)]) + "\n"
 
 
@@ -87,7 +87,10 @@ def _failed(cells: pd.DataFrame) -> list[str]:
     return ["Failed:", markdown(failed[["model", "seed", "error"]], index=False)] if len(failed) else []
 
 
-def _tests(tests: pd.DataFrame) -> pd.DataFrame:
+def _tests(tests: pd.DataFrame, against: str, same: str) -> list[str]:
+    """Nothing where one model stands alone."""
+    if not len(tests):
+        return []
     rows = tests[tests["split"] == "test"]
     text = {
         "against": rows["model"].map(TITLES),
@@ -97,7 +100,8 @@ def _tests(tests: pd.DataFrame) -> pd.DataFrame:
         "p (Holm)": ["< 0.0001" if p < 1e-4 else f"{p:.4f}" for p in rows["p_holm"]],
         "detectable": [f"{v:.4f}" for v in rows["detectable"]],
     }
-    return pd.DataFrame(text).sort_values("metric", kind="stable")
+    table = pd.DataFrame(text).sort_values("metric", kind="stable")
+    return [f"{TITLES[against]} minus each, on the same {same}; {_TESTS}", markdown(table, index=False)]
 
 
 def _strict(rows: pd.DataFrame) -> pd.DataFrame:

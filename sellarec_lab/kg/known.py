@@ -55,7 +55,7 @@ class GraphModel(LinkRanker):
         out = torch.zeros(len(external_ids) + 1, self.model.settings.dim)
         entity = self.graph.items.reindex([str(name) for name in external_ids])
         held = entity.notna().to_numpy()
-        out[1 + np.flatnonzero(held)] = self.entity_vectors()[entity[held].to_numpy(dtype=np.int64)]
+        out[1 + np.flatnonzero(held)] = self.entity_vectors()[entity[held].to_numpy(dtype=np.int64, copy=True)]
         return out
 
     def save_pretrained(self, folder: str | Path) -> None:
