@@ -77,7 +77,7 @@ def test_frames_are_looked_at_before_they_are_scored(trained, toy, change, says)
 
 
 def test_likes_alone_are_refused_before_anything_trains(toy_cfg, toy):
-    with pytest.raises(ValueError, match=r"valid holds one label alone, so there is nothing to rate; take lab\.lcrec"):
+    with pytest.raises(ValueError, match=r"split valid of 'toy': expected likes and dislikes, .*take lab\.lcrec"):
         sella.train(toy_cfg, dataclasses.replace(toy, valid=toy.valid[toy.valid["label"] == 1]))
 
 

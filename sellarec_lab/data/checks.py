@@ -98,7 +98,7 @@ def both_classes(data: Interactions) -> None:
     for part, frame in (("train", data.train), ("valid", data.valid)):
         if frame["label"].nunique() < 2:
             found = f"{len(frame):,} rows with label {frame['label'].iloc[0]}" if len(frame) else "no row"
-            do = "Cut the splits elsewhere, or label what was not liked; for likes alone: lab.data.leave_one_out."
+            do = "Cut the splits elsewhere, or label what was not liked; for likes alone take lab.lcrec."
             raise problem(f"split {part} of {data.name!r}", "likes and dislikes", found, do)
 
 

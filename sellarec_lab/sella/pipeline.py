@@ -9,7 +9,7 @@ import torch
 from sellarec_lab import alignment, collab, config, llm, runtime, semantics
 from sellarec_lab.collab import Vectors
 from sellarec_lab.config import Preset
-from sellarec_lab.data import Interactions, both_classes
+from sellarec_lab.data import Interactions
 from sellarec_lab.prompts import Writer, template
 from sellarec_lab.runtime import Stage
 from sellarec_lab.sella.graph import graph_tables
@@ -28,8 +28,7 @@ class Pipeline:
     recipe's (``collab.from_vectors(users, items).vectors()``), with a head that starts random.
 
     Raises:
-        ValueError: own tables of another size than the data, or for a recipe that has no collaborative token; labels
-            that are all alike, for a recipe that learns.
+        ValueError: own tables of another size than the data, or for a recipe that has no collaborative token.
     """
 
     cfg: Preset
@@ -39,8 +38,6 @@ class Pipeline:
 
     def __post_init__(self):
         runtime.expect(self.cfg, self.data)
-        if self.recipe.tuned:
-            both_classes(self.data)
         self.cfg = self.recipe.applied(self.cfg)
         if self.own is not None:
             check_own(self.data, self.recipe, self.own)

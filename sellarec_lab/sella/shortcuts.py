@@ -6,7 +6,7 @@ from sellarec_lab import alignment, collab, llm, runtime, training
 from sellarec_lab.alignment import Aligned, Snapshots
 from sellarec_lab.collab import MatrixFactorisation, Vectors
 from sellarec_lab.config import Preset
-from sellarec_lab.data import Interactions
+from sellarec_lab.data import Interactions, both_classes
 from sellarec_lab.projector import Projector
 from sellarec_lab.runtime import Stage
 from sellarec_lab.sella.injection import starting_projector
@@ -24,12 +24,10 @@ def inject(cfg: Preset, data: Interactions, method: Recipe, own: Vectors | None 
     """The recommender of a recipe of your own, or with collaborative tables of your own; see `Pipeline`.
 
     Raises:
-        ValueError: train or valid with one label alone.
+        DataError: train or valid with one label alone.
     """
     pipeline = Pipeline(cfg, data, method, own)
-    for split in ("train", "valid"):
-        if data.split(split)["label"].nunique() < 2:
-            raise ValueError(f"{split} holds one label alone, so there is nothing to rate; take lab.lcrec, or add rows")
+    both_classes(data)
     return pipeline.recommender.value()
 
 

@@ -344,6 +344,6 @@ def test_labels_that_are_all_alike_are_named_before_anything_trains(toy) -> None
         alike = replace(toy, **{part: toy.split(part).assign(label=label)})
         message = f"split {part} of 'toy': expected likes and dislikes, found .* rows with label {label}"
         with pytest.raises(D.DataError, match=message):
-            sella.Pipeline(config.preset("fast"), alike)
+            sella.train(config.preset("fast"), alike)
         with pytest.raises(D.DataError, match=message):
             collab.train(config.MFConfig(), alike)
