@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import json
 import math
 import os
-import pickle
 import tempfile
 import time
 from collections.abc import Callable
@@ -83,14 +83,14 @@ def measured(job: Callable[[], Any]) -> tuple[float, float]:
             before, started = memory.peak, time.perf_counter()
             job()
             took = time.perf_counter() - started
-        with os.fdopen(write, "wb") as told:
-            pickle.dump((took, memory.peak, before), told)
+        with os.fdopen(write, "w") as told:
+            json.dump((took, memory.peak - before), told)
         os._exit(0)
     os.close(write)
-    with os.fdopen(read, "rb") as told:
-        took, peak, before = pickle.load(told)
+    with os.fdopen(read) as told:
+        took, more = json.load(told)
     os.wait()
-    return took, peak - before
+    return took, more
 
 
 def main() -> None:

@@ -25,7 +25,7 @@ def model(request: pytest.FixtureRequest, toy: data.Interactions, untrained) -> 
 
 
 def test_own_ids_in_and_out(model: object, toy: data.Interactions) -> None:
-    own, theirs = data.with_own_ids(model, toy), toy.users["external_id"]
+    own, theirs = data.OwnIds(model, toy), toy.users["external_id"]
     found, plain = own.recommend("u7", k=5), model.recommend(int(theirs[theirs == "u7"].index[0]), k=5)
     assert found["item_id"].tolist() == toy.items["external_id"].loc[plain["item_id"]].tolist()
     assert found["title"].tolist() == plain["title"].tolist() and found["score"].tolist() == plain["score"].tolist()
@@ -43,14 +43,14 @@ def test_explain_with_own_ids(toy: data.Interactions, untrained) -> None:
     model = untrained("sella")
     asked = int(toy.users.index[toy.users["external_id"] == "u3"][0])
     item, old = (int(toy.items.index[toy.items["external_id"] == name][0]) for name in ("i5", "i2"))
-    ours = data.with_own_ids(model, toy).explain("u3", "i5", ["i2"])
+    ours = data.OwnIds(model, toy).explain("u3", "i5", ["i2"])
     assert ours.prompt == model.explain(asked, item, [old]).prompt
 
 
 def test_ranks_with_own_ids(toy: data.Interactions) -> None:
     model = collab.Counts(collab.item_mean_scores, toy)
     queries = pd.DataFrame({"history": [()], "seen": [("i1",)], "targets": [("i4", "i6")]}, index=["u2"])
-    ranks = data.with_own_ids(model, toy).rank(queries)
+    ranks = data.OwnIds(model, toy).rank(queries)
     assert ranks["query"].tolist() == ["u2", "u2"] and set(ranks["target"]) == {"i4", "i6"}
     assert ranks["candidates"].tolist() == [15, 15]
 
@@ -61,14 +61,14 @@ def test_whole_numbers_and_moments_as_ids() -> None:
     table["item_id"] = pd.to_datetime(["2001-01-01", "2001-01-02", "2001-01-03", "2001-01-03"])
     items = table[["item_id"]].drop_duplicates().assign(title=["a", "b", "c"])
     made = data.from_frames(table.assign(split=["train", "train", "valid", "test"]), items)
-    own = data.with_own_ids(collab.Counts(collab.popularity_scores, made), made)
+    own = data.OwnIds(collab.Counts(collab.popularity_scores, made), made)
     assert own.recommend(20, k=5)["item_id"].tolist() == [pd.Timestamp("2001-01-01")]
     with pytest.raises(data.UnknownIdError, match="user 1 is not in the data; did you mean"):
         own.recommend(1)
 
 
 def test_unknown_ids_are_answered_with_the_nearest(model: object, toy: data.Interactions) -> None:
-    own = data.with_own_ids(model, toy)
+    own = data.OwnIds(model, toy)
     with pytest.raises(data.UnknownIdError, match="user 'u 7' is not in the data; did you mean 'u7'"):
         own.recommend("u 7")
     with pytest.raises(data.UnknownIdError, match=r"item 'film i3' is not in the data; did you mean 'i"):

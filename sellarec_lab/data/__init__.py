@@ -19,7 +19,7 @@ from sellarec_lab.data.interactions import SPLITS, Interactions
 from sellarec_lab.data.lcrec import load_lcrec
 from sellarec_lab.data.movielens import load_ml1m
 from sellarec_lab.data.own import load_own
-from sellarec_lab.data.own_ids import OwnIds, with_own_ids
+from sellarec_lab.data.own_ids import OwnIds
 from sellarec_lab.data.profiles import NextItemRanker, Profiles, Ranker, best, next_items
 from sellarec_lab.data.reports import cold, leak_report, statistics, warm, warmth
 from sellarec_lab.data.sequences import as_sequences, leave_one_out
@@ -38,7 +38,7 @@ __all__ = [
     "SPLITS", "DataError", "Interactions", "NextItemRanker", "OwnIds", "Profiles", "Ranker", "UnknownIdError",
     "UnsafePickleError", "as_sequences", "best", "both_classes", "cold", "from_frames", "leak_report", "leave_one_out",
     "load", "load_amazon", "load_amazon_book", "load_collm", "load_lcrec", "load_own", "next_items", "statistics",
-    "validate", "warm", "warmth", "with_own_ids",
+    "validate", "warm", "warmth",
 ]  # fmt: skip
 
 

@@ -14,20 +14,14 @@ from sellarec_lab.data.errors import problem
 from sellarec_lab.data.interactions import Interactions
 
 
-def with_own_ids(model: Any, data: Interactions) -> OwnIds:
-    """The model behind verbs that take and return the ids that ``external_id`` holds.
-
-    Args:
-        model: anything with ``recommend``, ``predict``, ... that was trained on ``data``.
-    """
-    return OwnIds(model, data)
-
-
 class OwnIds:
     """``recommend``, ``predict``, ``explain``, ``score_items``, ``rank`` and ``search`` of ``model``, each as far as
     the model has it, with users and items called as in the tables that `from_frames` was given.
 
     Every verb raises `UnknownIdError` for an id that those tables don't hold, with the nearest ones.
+
+    Args:
+        model: anything with these verbs that was trained on ``data``.
     """
 
     def __init__(self, model: Any, data: Interactions):

@@ -162,9 +162,7 @@ class _Maker:
         _sure(sizes, "an array of a strange shape")
         if dtype.kind == "O":
             _sure(isinstance(data, list) and len(data) == math.prod(shape), "an array of another size than said")
-            flat = np.empty(len(data), dtype=object)
-            flat[:] = self._cells(data)
-            return flat.reshape(shape, order=order)
+            return self._cells(data).reshape(shape, order=order)
         return _read(_bytes(data), dtype, math.prod(shape)).reshape(shape, order=order)
 
     def _cells(self, data: list) -> np.ndarray:

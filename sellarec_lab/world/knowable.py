@@ -33,9 +33,8 @@ class _Tastes(NamedTuple):
 
 def _loved(options: int, loved: int) -> np.ndarray:
     """Every way to love so many options, [ways, options]: 1 where loved, mean zero."""
-    rows = np.full(
-        (len(ways := list(itertools.combinations(range(options), loved))), options), -loved / (options - loved)
-    )
+    ways = list(itertools.combinations(range(options), loved))
+    rows = np.full((len(ways), options), -loved / (options - loved))
     for row, chosen in zip(rows, ways, strict=True):
         row[list(chosen)] = 1.0
     return rows
@@ -122,15 +121,17 @@ class Knowable:
 
     def _evidence(self, scenes: np.ndarray) -> np.ndarray:
         """Log-likelihood of every user's train rows under every taste [users, T]."""
-        counts = [self._counts(self._user, self._film, weight, scenes) for weight in (self._liked, 1 - self._liked)]
-        return counts[0] @ self._like.T + counts[1] @ self._not.T
+        like, unlike = (
+            self._counts(self.n_users, self._user, self._film, weight[:, None] * scenes[self._film])
+            for weight in (self._liked, 1 - self._liked)
+        )
+        return like @ self._like.T + unlike @ self._not.T
 
-    def _counts(self, row: np.ndarray, film: np.ndarray, weight: np.ndarray, scenes: np.ndarray) -> np.ndarray:
-        """How often each row's films are of each kind [rows, kinds], a film's scene being shared out."""
-        rows = self.n_users if row is self._user else int(row.max(initial=-1)) + 1
+    def _counts(self, rows: int, row: np.ndarray, film: np.ndarray, share: np.ndarray) -> np.ndarray:
+        """How often each row's films are of each kind [rows, kinds], a film's weight being shared out over its scenes,
+        ``share`` [n, 4]."""
         out = np.zeros((rows, self.tastes.likes.shape[1]), dtype=np.float32)
-        kinds = self._kind[film][:, None] + np.arange(N_SCENES)
-        np.add.at(out, (row[:, None], kinds), weight[:, None] * scenes[film])
+        np.add.at(out, (row[:, None], self._kind[film][:, None] + np.arange(N_SCENES)), share)
         return out
 
     def _told(self, frame: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
@@ -142,9 +143,7 @@ class Knowable:
             if (user, film) not in self._rated
         ]
         row, film = np.array(pairs, dtype=np.int64).reshape(-1, 2).T
-        told = np.zeros((len(frame), self.tastes.likes.shape[1]), dtype=np.float32)
-        some = self._counts(row, film, np.ones(len(row), dtype=np.float32), self.scenes)
-        told[: len(some)] = some
+        told = self._counts(len(frame), row, film, self.scenes[film])
         return told, np.bincount(row, minlength=len(frame)).astype(np.float32)
 
     def _shown(self) -> np.ndarray:
