@@ -39,8 +39,10 @@ def _loved(options: int, loved: int) -> list[dict[int, float]]:
     ]
 
 
-def _by_definition(rows: list[tuple[int, int]], asked: int) -> float:
-    """P(like) of a film by a user with these (film, label) rows, reading texts alone: a sum over tastes and biases."""
+def _by_definition(rows: list[tuple[int, int]], asked: int, history: tuple[int, ...] = ()) -> float:
+    """P(like) of a film by a user with these (film, label) rows, reading texts alone: a sum over tastes and biases. A
+    like of the history is one out of all likes: as probable as it is among what is shown."""
+    often = {film: 1 + sum(film == rated for rated, _ in rows) for film in FILMS.index}
     grid = np.linspace(-4, 4, 81) * audience.BIAS_STD
     top = bottom = 0.0
     for genres, moods in itertools.product(_loved(len(GENRES), 4), _loved(len(MOODS), 2)):
@@ -57,6 +59,9 @@ def _by_definition(rows: list[tuple[int, int]], asked: int) -> float:
         weight = np.exp(-0.5 * (grid / audience.BIAS_STD) ** 2)
         for film, label in rows:
             weight = weight * (like(film) if label else 1 - like(film))
+        shown = sum(often[film] * like(film) for film in FILMS.index) / sum(often.values())
+        for film in history:
+            weight = weight * like(film) / shown
         top, bottom = top + (weight * like(asked)).sum(), bottom + weight.sum()
     return top / bottom
 
@@ -64,9 +69,12 @@ def _by_definition(rows: list[tuple[int, int]], asked: int) -> float:
 @pytest.mark.parametrize("rows", [[], [(1, 1)], [(1, 0), (2, 1)], [(1, 1), (2, 0), (4, 0)]])
 def test_text_alone_is_a_sum_over_tastes(rows: list[tuple[int, int]]) -> None:
     train = pd.DataFrame([(1, film, label) for film, label in rows], columns=["user_id", "item_id", "label"], dtype=int)
-    asked = pd.DataFrame({"user_id": 1, "item_id": [1, 2, 3, 4], "history": [()] * 4})
-    scores = Knowable(FILMS, train, 1, scenes=False).predict(asked)["score"]
-    assert scores.tolist() == pytest.approx([_by_definition(rows, film) for film in FILMS.index], abs=1e-4)
+    known = Knowable(FILMS, train, 1, scenes=False)
+    new = tuple(film for film in (3, 2) if film not in train["item_id"].to_numpy())
+    for history in ((), new):
+        asked = pd.DataFrame({"user_id": 1, "item_id": [1, 2, 3, 4], "history": [history] * 4})
+        expected = [_by_definition(rows, film, history) for film in FILMS.index]
+        assert known.predict(asked)["score"].tolist() == pytest.approx(expected, abs=1e-4)
 
 
 def test_likes_of_the_history_count_where_train_tells_nothing() -> None:

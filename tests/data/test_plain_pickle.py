@@ -7,6 +7,7 @@ import functools
 import json
 import pickle
 import sys
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -91,6 +92,7 @@ SELF = pickle.EMPTY_LIST + b"q\x00" + b"h\x00" + pickle.APPEND
 FRAME = b"cpandas\nDataFrame\n"
 CRAFTED = {
     "a memo of 64 GiB": _opcodes(pickle.NONE, pickle.LONG_BINPUT, b"\xff" * 4),
+    "a buffer of a gigabyte": _opcodes(pickle.BYTEARRAY8, (2**30).to_bytes(8, "little"), b"x"),
     "a buffer of 2^60 bytes": _opcodes(pickle.BYTEARRAY8, HUGE, b"x"),
     "bytes of 2^60 bytes": _opcodes(pickle.BINBYTES8, HUGE, b"x"),
     "text of 2^60 bytes": _opcodes(pickle.BINUNICODE8, HUGE, b"x"),
@@ -110,8 +112,13 @@ CRAFTED = {
 @pytest.mark.parametrize("case", CRAFTED)
 def test_crafted_files_take_neither_memory_nor_time(case: str, tmp_path: Path) -> None:
     (tmp_path / "t.pkl").write_bytes(CRAFTED[case])
-    with pytest.raises(D.DataError, match=r"t\.pkl"):
-        read_table(tmp_path / "t.pkl")
+    tracemalloc.start()
+    try:
+        with pytest.raises(D.DataError, match=r"t\.pkl"):
+            read_table(tmp_path / "t.pkl")
+        assert tracemalloc.get_traced_memory()[1] < 2**29
+    finally:
+        tracemalloc.stop()
 
 
 class Told:
@@ -143,9 +150,10 @@ def test_blocks_of_pandas_1_3(tmp_path: Path) -> None:
 
 
 PLACEMENTS = {
+    "a column twice": np.array([0, 0]),
     "a negative column": np.array([-1]),
     "a column beyond the table": np.array([7]),
-    "two columns for one": np.array([0, 0]),
+    "two columns for one": np.array([0, 1]),
     "no column": np.array([], dtype=int),
     "half a column": np.array([0.5]),
     "a slice of nothing": slice(5, 9, 1),
@@ -155,7 +163,8 @@ PLACEMENTS = {
 
 @pytest.mark.parametrize("case", PLACEMENTS)
 def test_damaged_placements(case: str, tmp_path: Path) -> None:
-    (tmp_path / "t.pkl").write_bytes(_one_block(_unpickle_block, PLACEMENTS[case]))
+    values = np.array([[1, 2], [3, 4]]) if case == "a column twice" else None
+    (tmp_path / "t.pkl").write_bytes(_one_block(_unpickle_block, PLACEMENTS[case], values))
     with pytest.raises(D.DataError, match=r"t\.pkl: expected a pickle of a DataFrame"):
         read_table(tmp_path / "t.pkl")
 
@@ -181,3 +190,16 @@ def test_arrays_that_are_not_what_they_say(dtype: str, state: tuple, data: objec
     else:
         with pytest.raises(D.DataError, match=r"t\.pkl: expected a pickle of a DataFrame"):
             read_table(tmp_path / "t.pkl")
+
+
+def test_a_number_of_too_many_bytes(tmp_path: Path) -> None:
+    function, (dtype, _) = np.float64(0).__reduce__()
+    for raw, fits in ((b"\0" * 8, True), (b"\0" * 16, False)):
+        cells = np.empty((1, 2), dtype=object)
+        cells[0] = [Told(function, dtype, raw), None]
+        (tmp_path / "t.pkl").write_bytes(_one_block(_unpickle_block, values=cells))
+        if fits:
+            assert read_table(tmp_path / "t.pkl")["a"].tolist() == [0.0, None]
+        else:
+            with pytest.raises(D.DataError, match="another size than said"):
+                read_table(tmp_path / "t.pkl")
