@@ -62,7 +62,7 @@ def load(stage: Stage) -> Aligned:
 
 
 class Snapshots(NamedTuple):
-    """Where the tokens stood at S moments of the alignment, from the untrained start to the state that was kept.
+    """Where the tokens stood at S moments of the alignment, from the start to the state that was kept.
 
     ``steps`` [S]; ``user_ids`` [u] and ``item_ids`` [m] are the rows of the tables that are followed, and
     ``warm_users`` [u], ``warm_items`` [m] say which of them train held. Float32 vectors in the language model's space:
@@ -77,6 +77,13 @@ class Snapshots(NamedTuple):
     users: torch.Tensor
     items: torch.Tensor
     semantics: torch.Tensor
+
+    @torch.no_grad()
+    def starting_from(self, vectors: Vectors, head: Head) -> Snapshots:
+        """The same walk, its first moment a collaborative model that was trained alone, behind an untrained head."""
+        parts = {"users": (vectors.users, self.user_ids), "items": (vectors.items, self.item_ids)}
+        first = {name: head(table[ids])[None] for name, (table, ids) in parts.items()}
+        return self._replace(**{n: torch.cat([at, getattr(self, n)[1:]]) for n, at in first.items()})
 
 
 def infonce(anchors: torch.Tensor, candidates: torch.Tensor, temperature: float) -> torch.Tensor:
@@ -139,35 +146,38 @@ class AlignedModel(nn.Module):
 
 
 class Recorder:
-    """Takes snapshots while `align` trains: before the first step, and at validations, closer together early on, when
-    vectors move most.
+    """Takes snapshots while `align` trains: of the start, and of moments between which the tokens moved about as far.
 
-    It draws nothing at random and moves nothing, so training ends where it would have ended unwatched. At most
-    ``most`` moments are held. Of large catalogues, evenly spread rows are followed: ``rows`` at most, and a million
-    numbers a table.
+    It draws nothing at random and moves nothing, so training ends where it would have ended unwatched. It looks at
+    every step at first, later at a step where a quarter more are done, and holds ``most`` moments. Of large
+    catalogues, evenly spread rows are followed: ``rows`` at most, and a million numbers a table.
     """
 
-    def __init__(self, most: int = 8, rows: int = 4000):
+    def __init__(self, most: int = 10, rows: int = 4000):
         if most < 3:
             raise ValueError(f"most is {most}, expected at least 3: a start, a moment between, and an end")
-        self.most, self.rows = most, rows
-        self._moments: dict[int, tuple[torch.Tensor, ...]] = {}  # by number of the validation; 0 is the start
-        self._count = 0
+        self.most, self.rows, self._next = most, rows, 0
+        self._moments: dict[int, tuple[torch.Tensor, ...]] = {}  # by the number of steps done
 
-    def note(self, model: AlignedModel) -> None:
-        """Look at the model; when too much is held, forget the moment whose neighbours are nearest to each other."""
-        self._moments[self._count] = self._look(model.now())
-        self._count += 1
+    def note(self, step: int, model: AlignedModel) -> None:
+        """Look at the model, if it is time; when too much is held, forget the moment that the walk misses least."""
+        if step < self._next:
+            return
+        self._next = max(step + 1, step * 5 // 4)
+        self._moments[step] = self._look(model.now())
         if len(self._moments) > self.most:
-            numbers = list(self._moments)
-            gaps = {n: (after + 1) / (before + 1) for before, n, after in zip(numbers, numbers[1:], numbers[2:])}
-            del self._moments[min(gaps, key=gaps.get)]
+            held = list(self._moments)
+            bridged = {n: self._way(a, b) for a, n, b in zip(held, held[1:], held[2:])}
+            del self._moments[min(bridged, key=bridged.get)]
+
+    def _way(self, one: int, other: int) -> float:
+        """How far the items are from one moment to another: 1 - cosine, on average."""
+        before, after = (self._moments[step][1] for step in (one, other))
+        return 1 - float(F.cosine_similarity(before, after, dim=-1).mean())
 
     def finish(self, kept: Aligned, history: History) -> Snapshots:
         """The moments up to the state that was kept, which comes last; what training threw away is left out."""
-        validated = [r["step"] for r in history.records if "auc" in r]
-        steps = [0, *validated[len(validated) - self._count + 1 :]]  # a resumed run saw its last validations alone
-        found = {steps[n]: moment for n, moment in self._moments.items() if steps[n] < history.best_step}
+        found = {step: moment for step, moment in self._moments.items() if step < history.best_step}
         found[history.best_step] = self._look(kept)
         users, items = self._rows(kept.vectors.users, kept), self._rows(kept.vectors.items, kept)
         warm = kept.vectors.users[users].any(dim=1), kept.vectors.items[items].any(dim=1)
@@ -189,6 +199,15 @@ class Recorder:
         return *projected, now.semantics[items.to(now.semantics.device)].float().cpu()
 
 
+def start(
+    collab_config: MFConfig, config: AlignmentConfig, data: Interactions, semantics: torch.Tensor, seed: int = 0
+) -> tuple[MatrixFactorisation, AlignedModel]:
+    """What the alignment starts from: a matrix factorisation and a head that nobody has trained."""
+    with runtime.seeded(seed, "alignment"):
+        mf = MatrixFactorisation(data.n_users, data.n_items, collab_config.dim, collab_config.biases)
+        return mf, AlignedModel(mf, semantics, config)
+
+
 def align(
     collab_config: MFConfig,
     config: AlignmentConfig,
@@ -202,20 +221,12 @@ def align(
 
     A ``recorder`` looks on: `Recorder.finish` gives its snapshots afterwards.
     """
-    with runtime.seeded(seed, "alignment"):
-        mf = MatrixFactorisation(data.n_users, data.n_items, collab_config.dim, collab_config.biases)
-        model = AlignedModel(mf, semantics, config)
+    mf, model = start(collab_config, config, data, semantics, seed)
     mf.mark_seen(data.train)
-    if recorder is not None:
-        recorder.note(model)
-
-    def validate() -> dict[str, float]:
-        if recorder is not None:
-            recorder.note(model)
-        return metrics.quality(mf.predict(data.valid))
-
+    watch = None if recorder is None else lambda step: recorder.note(step, model)
     history = training.fit(
         model, collab.rating_batches(data.train, config.loop.batch_size, seed), config.loop,
-        label="alignment", seed=seed, checkpoint=checkpoint, validate=validate,
+        label="alignment", seed=seed, checkpoint=checkpoint, watch=watch,
+        validate=lambda: metrics.quality(mf.predict(data.valid)),
     )  # fmt: skip
     return model.now(), mf, history

@@ -10,6 +10,7 @@ from sellarec_lab.metrics.alignment import (
     neighbour_overlap,
     neighbours,
     retrieval_at,
+    same_kind,
     shuffled,
 )
 from sellarec_lab.metrics.ranks import per_query, rank_targets, value
@@ -36,5 +37,5 @@ __all__ = [
     "Calibration", "Interval", "Paired", "auc", "calibrate", "detectable", "expected_calibration_error",
     "gap_closed", "interval", "linear_cka", "log_loss", "matched_cosine", "mean_average_precision", "ndcg",
     "neighbour_overlap", "neighbours", "paired", "per_query", "probabilities", "quality", "rank_targets",
-    "retrieval_at", "scorable_users", "shuffled", "uauc", "user_auc", "user_map", "user_ndcg", "value",
+    "retrieval_at", "same_kind", "scorable_users", "shuffled", "uauc", "user_auc", "user_map", "user_ndcg", "value",
 ]  # fmt: skip

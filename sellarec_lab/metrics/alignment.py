@@ -49,6 +49,12 @@ def neighbour_overlap(a: ArrayLike, b: ArrayLike, k: int = 10) -> float:
     return float((near_a[:, :, None] == near_b[:, None, :]).any(2).mean())
 
 
+def same_kind(near: np.ndarray, kinds: ArrayLike) -> float:
+    """Share of the neighbours [n, k], row numbers as `neighbours` gives them, that are of the row's own kind [n]."""
+    kinds = np.asarray(kinds)
+    return float((kinds[near] == kinds[:, None]).mean())
+
+
 def neighbours(a: ArrayLike, k: int = 10) -> np.ndarray:
     """The k rows nearest to each row by cosine, itself left out, in no order; a: [n, d], gives row numbers [n, k].
 

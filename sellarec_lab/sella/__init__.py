@@ -14,6 +14,7 @@ from sellarec_lab.sella.shortcuts import (
     new_projector,
     snapshots,
     stages,
+    starting_head,
     train,
     train_collab,
     tune,
@@ -23,6 +24,5 @@ from sellarec_lab.sella.shortcuts import (
 __all__ = [
     "RECIPES", "AnswerToken", "Attention", "Explanation", "LeftOut", "Pipeline", "Recipe", "Recommender", "Span",
     "align", "aligned_model", "distil", "explain", "histories", "inject", "known_items", "load", "new_projector",
-    "recipe",
-    "snapshots", "stages", "train", "train_collab", "tune", "tuned",
+    "recipe", "snapshots", "stages", "starting_head", "train", "train_collab", "tune", "tuned",
 ]  # fmt: skip

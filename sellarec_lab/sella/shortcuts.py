@@ -2,7 +2,7 @@
 
 import torch
 
-from sellarec_lab import alignment, collab, llm, runtime, training
+from sellarec_lab import alignment, collab, llm, runtime, semantics, training
 from sellarec_lab.alignment import Aligned, Snapshots
 from sellarec_lab.collab import MatrixFactorisation, Vectors
 from sellarec_lab.config import Preset
@@ -52,8 +52,16 @@ def align(cfg: Preset, data: Interactions) -> Aligned:
 
 
 def snapshots(cfg: Preset, data: Interactions) -> Snapshots:
-    """Where the tokens stood during stage 2b."""
-    return alignment.load_snapshots(Pipeline(cfg, data).alignment.made())
+    """Where the tokens stood during stage 2b. First the vectors of matrix factorisation alone, as `starting_head` sees
+    them; the alignment itself starts from a collaborative model that knows nothing."""
+    walk = alignment.load_snapshots(Pipeline(cfg, data).alignment.made())
+    return walk.starting_from(train_collab(cfg, data).vectors(), starting_head(cfg, data))
+
+
+def starting_head(cfg: Preset, data: Interactions) -> alignment.Head:
+    """The head that stage 2b starts with; nobody has trained it."""
+    table = semantics.centre(distil(cfg, data))
+    return alignment.start(cfg.mf, cfg.alignment, data, table, cfg.seed)[1].head
 
 
 def aligned_model(cfg: Preset, data: Interactions) -> MatrixFactorisation:

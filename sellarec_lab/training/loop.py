@@ -32,6 +32,7 @@ def fit(
     monitor: Monitor = _AUC,
     checkpoint: Path | None = None,
     precision: str = "float32",
+    watch: Callable[[int], None] | None = None,
 ) -> History:
     """Train the parameters of ``module`` that require gradients.
 
@@ -50,6 +51,7 @@ def fit(
             is kept. It runs in every process, and the main process's metrics count.
         checkpoint: file to resume from and to write to; removed at the end.
         precision: dtype of autocast, "float32" for none.
+        watch: called with the number of steps done, before the first and after each; it must change nothing.
 
     Returns:
         `History`. The module holds the best state, in evaluation mode.
@@ -68,7 +70,7 @@ def fit(
     group = Group(config.micro_batch, whole)
     step = Step(module.to(group.device), config, precision, group)
     runtime.seed_everything(seed + (0 if whole else group.index))  # each process draws dropout for rows of its own
-    return _Loop(step, label, monitor, checkpoint).run(batches, validate)
+    return _Loop(step, label, monitor, checkpoint).run(batches, validate, watch or (lambda step: None))
 
 
 class _Loop:
@@ -79,11 +81,14 @@ class _Loop:
         self.done = self.since_best = 0
         self.started = self.saved = time.perf_counter()
 
-    def run(self, batches: Callable[[int], Batches], validate: Validation | None) -> History:
+    def run(
+        self, batches: Callable[[int], Batches], validate: Validation | None, watch: Callable[[int], None]
+    ) -> History:
         first = batches(0)
         total = len(first) * self.config.epochs
         every = max(1, len(first) // max(1, self.config.evaluations))
         self._resume()
+        watch(self.done)
         quiet = {} if runtime.is_main() else {"disable": True}  # False would overrule the environment
         told = {"desc": self.label, "unit": "step", "leave": False, **quiet}
         with tqdm(total=total, initial=self.done, **told) as bar, runtime.stopping.behind_a_step():
@@ -91,6 +96,7 @@ class _Loop:
                 rate = learning_rate(self.config, self.done, total)
                 loss = self._update(rows, make, rate)
                 bar.update()
+                watch(self.done)
                 judged = validate is not None and (self.done % every == 0 or self.done == total)
                 if judged or self.done % 20 == 0 or self.done == total:
                     self._record(loss, epoch, rate)

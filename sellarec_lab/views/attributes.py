@@ -39,16 +39,17 @@ def genres(data: Interactions, item_ids: np.ndarray) -> list[str]:
 def describe_items(data: Interactions, item_ids: np.ndarray) -> list[str]:
     """Title, genre and number of train rows, as markup that plotly reads."""
     known = [f"{plain(genre)}, " if genre else "" for genre in genres(data, item_ids)]
-    rows = zip(item_ids, known, counts(data, "item_id", item_ids), strict=True)
-    return [f"<b>{plain(data.titles[i])}</b><br>{genre}{_rows(n)}" for i, genre, n in rows]
+    known = zip(item_ids, known, counts(data, "item_id", item_ids), strict=True)
+    return [f"<b>{plain(data.titles[i])}</b><br>{genre}{rows(n)}" for i, genre, n in known]
 
 
 def describe_users(data: Interactions, user_ids: np.ndarray) -> list[str]:
     """Id and number of train rows, as markup that plotly reads."""
-    return [f"<b>user {i}</b><br>{_rows(n)}" for i, n in zip(user_ids, counts(data, "user_id", user_ids), strict=True)]
+    return [f"<b>user {i}</b><br>{rows(n)}" for i, n in zip(user_ids, counts(data, "user_id", user_ids), strict=True)]
 
 
-def _rows(n: int) -> str:
+def rows(n: int) -> str:
+    """How often train holds it, in words."""
     return f"{n:,} train rows" if n else "cold: not in train"
 
 

@@ -23,10 +23,12 @@ CACHE = Path("artifacts/cache/maps")
 METHODS = ("umap", "pca")
 _SYMBOLS = ("circle", "diamond", "square", "triangle-up", "x", "star", "cross", "hexagon")
 _NEIGHBOURS, _QUERIES = 10, 2000
+_RECIPE = 2  # of the coordinates; a kept map of another number is made anew
 
 
 class Map(NamedTuple):
-    """Coordinates [n, 2] and, for PCA, the share of variance that each axis shows (empty for UMAP)."""
+    """Coordinates [n, 2], those of points placed on the map later at the end; and, for PCA, the share of variance that
+    each axis shows (empty for UMAP)."""
 
     xy: np.ndarray
     variance: tuple[float, ...]
@@ -39,29 +41,42 @@ class Mixing(NamedTuple):
     expected: float
 
 
-def pca(points: np.ndarray) -> Map:
-    """The two directions of largest variance of points [n, d], by SVD; each axis points to its largest entry."""
-    centred = np.pad(points - points.mean(0), ((0, 1), (0, 1)))  # so that one row or column has two directions as well
-    left, size, _ = np.linalg.svd(centred, full_matrices=False)
-    xy = (left * size)[:-1, :2]  # [n, 2]
-    largest = xy[np.abs(xy).argmax(0), [0, 1]]
+def pca(points: np.ndarray, placed: np.ndarray | None = None) -> Map:
+    """The two directions of largest variance of points [n, d], by SVD; each axis points to its largest entry.
+    ``placed`` [p, d] is drawn on them, and has no say in them."""
+    mean = points.mean(0)
+    centred = np.pad(points - mean, ((0, 1), (0, 1)))  # so that one row or column has two directions as well
+    _, size, axes = np.linalg.svd(centred, full_matrices=False)
+    both = points if placed is None else np.concatenate([points, placed])
+    xy = (both - mean) @ axes[:2, :-1].T
+    largest = xy[: len(points)][np.abs(xy[: len(points)]).argmax(0), [0, 1]]
     share = size[:2] ** 2 / ((size**2).sum() or 1.0)
     return Map(xy * np.where(largest < 0, -1.0, 1.0), tuple(share.tolist()))
 
 
-def umap_map(points: np.ndarray, seed: int = 0) -> Map:
-    """UMAP (arXiv 1802.03426) of points [n, d] by cosine; repeatable on one machine, not across machines."""
+def umap_map(points: np.ndarray, seed: int = 0, placed: np.ndarray | None = None) -> Map:
+    """UMAP (arXiv 1802.03426) of points [n, d] by cosine; repeatable on one machine, not across machines. ``placed``
+    [p, d] finds its places among them, and moves none."""
     if len(points) < 10:
         raise ValueError(f"UMAP needs at least 10 rows, got an array of shape {points.shape}; use method='pca'")
     import umap  # takes 20 seconds, so only those wait who need it
 
     neighbours = min(15, len(points) - 1)
-    fit = umap.UMAP(n_neighbors=neighbours, min_dist=0.1, metric="cosine", random_state=seed, n_jobs=1)
-    return Map(np.asarray(fit.fit_transform(points.astype(np.float32)), dtype=float), ())
+    fit = umap.UMAP(n_neighbors=neighbours, min_dist=0.6, metric="cosine", random_state=seed, n_jobs=1)
+    parts = [fit.fit_transform(points.astype(np.float32))]
+    if placed is not None:
+        parts.append(fit.transform(placed.astype(np.float32)))
+    return Map(np.concatenate(parts).astype(float), ())
 
 
-def coordinates(points: np.ndarray, method: str = "umap", seed: int = 0, cache: Path | None = CACHE) -> Map:
+def coordinates(
+    points: np.ndarray, method: str = "umap", seed: int = 0, cache: Path | None = CACHE,
+    placed: np.ndarray | None = None,
+) -> Map:  # fmt: skip
     """A 2-D map of points [n, d], read from ``cache`` if the very same map was made before (None: never kept).
+
+    Args:
+        placed: more points [p, d], which are placed on the map when it stands; their coordinates come last.
 
     Raises:
         ValueError: unknown method, or too few rows for UMAP.
@@ -70,16 +85,17 @@ def coordinates(points: np.ndarray, method: str = "umap", seed: int = 0, cache: 
         raise ValueError(f"unknown method {method!r}; choose one of {', '.join(METHODS)}")
     points = np.ascontiguousarray(points, dtype=float)
     if cache is None:
-        return umap_map(points, seed) if method == "umap" else pca(points)
+        return umap_map(points, seed, placed) if method == "umap" else pca(points, placed)
     how = {"seed": seed, "umap": version("umap-learn")} if method == "umap" else {}
-    content = hashlib.sha256(points.tobytes()).hexdigest()
-    key = runtime.digest({"content": content, "shape": points.shape, "method": method, **how})
+    shapes = [list(part.shape) for part in (points, placed) if part is not None]
+    content = hashlib.sha256(points.tobytes() + (b"" if placed is None else placed.tobytes())).hexdigest()
+    key = runtime.digest({"content": content, "shapes": shapes, "method": method, "of": _RECIPE, **how})
     path = runtime.artifacts_folder(cache) / f"{method}-{key}.safetensors"
     if path.is_file():
         tensors, note = runtime.load_tensors(path)
         return Map(tensors["xy"].numpy(), tuple(note["variance"]))
-    made = coordinates(points, method, seed, cache=None)
-    note = {"variance": list(made.variance), "method": method, "seed": seed, "shape": list(points.shape)}
+    made = coordinates(points, method, seed, None, placed)
+    note = {"variance": list(made.variance), "method": method, "seed": seed, "shapes": shapes}
     runtime.save_tensors(path, {"xy": torch.from_numpy(made.xy)}, note)
     return made
 

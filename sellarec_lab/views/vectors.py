@@ -89,6 +89,32 @@ def nearest_items(
     return pd.DataFrame({"rank": np.arange(1, k + 1), "row": near[0], "title": names, "cosine": cosine[0]})
 
 
+def nearness(groups: Mapping[str, ArrayLike], words: ArrayLike, said: ArrayLike, seed: int = 0) -> pd.DataFrame:
+    """How near tokens come to words, and to what is said of the items: a row a group, and one for random directions.
+
+    Columns: mean cosine of the nearest word, of the nearest item semantics, and the share of words among the ten
+    nearest of both together, which would be ``by chance`` if words and semantics lay alike.
+
+    Args:
+        groups: name → tokens [n, d].
+        words: word embeddings [V, d].
+        said: item semantics [m, d].
+
+    Raises:
+        ValueError: shapes that do not fit (both are named), rows of zeros, or fewer than ten rows to be near to.
+    """
+    parts = matrices({"words": words, "said": said, **groups}, "nearness")
+    parts["random directions"] = np.random.default_rng(seed).normal(size=parts["said"].shape)
+    words, said = (units(name, parts.pop(name)) for name in ("words", "said"))
+    both, rows = np.concatenate([words, said]), {}
+    for name, tokens in parts.items():
+        unit = units(name, tokens)
+        closest = [float(nearest(unit, targets, 1)[1].mean()) for targets in (words, said)]
+        rows[name] = [*closest, float((nearest(unit, both, 10)[0] < len(words)).mean())]
+    columns = ["nearest word", "nearest semantics", "words among the ten nearest"]
+    return pd.DataFrame.from_dict(rows, orient="index", columns=columns).assign(**{"by chance": len(words) / len(both)})
+
+
 def nearest(queries: np.ndarray, targets: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
     """Which k targets [W, d] are nearest to each query [n, d], all of length 1, and their cosines; both [n, k]."""
     found = []

@@ -18,10 +18,11 @@ from sellarec_lab.workbench.bench import Workbench
 from sellarec_lab.workbench.case import Case, Ranked, ranking, template_pieces, template_text
 from sellarec_lab.workbench.generation import Generation
 from sellarec_lab.workbench.lookup import Found, Lookup
+from sellarec_lab.workbench.walk import Walk, on_item
 
 __all__ = [
-    "Case", "Found", "Generation", "Lookup", "Ranked", "Workbench", "open", "open_case", "ranking", "template_pieces",
-    "template_text",
+    "Case", "Found", "Generation", "Lookup", "Ranked", "Walk", "Workbench", "on_item", "open", "open_case", "ranking",
+    "template_pieces", "template_text",
 ]  # fmt: skip
 
 

@@ -43,7 +43,7 @@ def test_the_cache_is_used_and_knows_its_content(tmp_path, monkeypatch):
     first = views.alignment_map(groups, method="pca", cache=tmp_path)
     kept = list(tmp_path.iterdir())
     assert [p.suffix for p in kept] == [".safetensors"]
-    monkeypatch.setattr(maps, "pca", lambda points: pytest.fail("computed again"))
+    monkeypatch.setattr(maps, "pca", lambda points, placed: pytest.fail("computed again"))
     again = views.alignment_map(groups, method="pca", cache=tmp_path)
     assert again.to_json() == first.to_json()
     with pytest.raises(pytest.fail.Exception, match="computed again"):
@@ -61,12 +61,18 @@ def test_umap_is_asked_for_repeatable_cosine(monkeypatch, tmp_path):
         def fit_transform(self, points):
             return points[:, :2]
 
+        def transform(self, points):
+            return points[:, 2:4]
+
     monkeypatch.setitem(sys.modules, "umap", SimpleNamespace(UMAP=Stand))
+    placed = maps.umap_map(cloud(12), 0, cloud(3, seed=2)).xy  # not fitted, but placed on what was
+    np.testing.assert_allclose(placed[12:], cloud(3, seed=2)[:, 2:4], atol=1e-6)
+    asked.clear()
     groups = {"a": cloud(8), "b": cloud(4, seed=1)}
     for seed in (0, 0, 1):
         views.alignment_map(groups, seed=seed, cache=tmp_path)
     assert [s["random_state"] for s in asked] == [0, 1]  # the second call came from the cache
-    assert asked[0] == dict(n_neighbors=11, min_dist=0.1, metric="cosine", random_state=0, n_jobs=1)
+    assert asked[0] == dict(n_neighbors=11, min_dist=0.6, metric="cosine", random_state=0, n_jobs=1)
     with pytest.raises(ValueError, match=r"at least 10 rows, got an array of shape \(4, 4\)"):
         views.alignment_map({"b": cloud(4)}, cache=None)
 
@@ -169,3 +175,20 @@ def test_the_largest_come_first_and_ties_keep_their_order(k):
     cosine = np.random.default_rng(0).integers(0, 3, size=(50, 7)).astype(float)
     best = np.argsort(-cosine, axis=1, kind="stable")[:, :k]
     np.testing.assert_array_equal(views.vectors._top(cosine, k), best)
+
+
+def test_points_that_are_placed_move_nothing():
+    points = cloud(40, 8)
+    alone, both = maps.pca(points), maps.pca(points, points[[3, 17]] + 1e-6)
+    np.testing.assert_allclose(both.xy[:40], alone.xy, atol=1e-6)
+    np.testing.assert_allclose(both.xy[40:], alone.xy[[3, 17]], atol=1e-4)
+    assert both.variance == alone.variance
+
+
+def test_nearness_tells_words_from_what_is_said():
+    words, said = np.eye(12)[:4], np.eye(12)[4:]
+    table = views.nearness({"at words": words[:2], "at semantics": said[:2]}, words, said)
+    assert table.loc["at words"].tolist()[:2] == pytest.approx([1, 0])
+    assert table.loc["at semantics"].tolist()[:2] == pytest.approx([0, 1])
+    assert 0 < table.loc["random directions", "nearest word"] < 1
+    assert table["by chance"].tolist() == pytest.approx([4 / 12] * 3)
