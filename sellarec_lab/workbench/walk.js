@@ -26,8 +26,8 @@ class Walk {
 
   build(root) {
     const { scene } = this;
-    // JupyterLab's own shortcuts stay away from keys that are typed here
-    root.setAttribute("data-lm-suppress-shortcuts", "true");
+    // JupyterLab's shortcuts stay away from keys that are typed here; the attribute counts on what has the focus
+    root.addEventListener("focusin", (event) => event.target.setAttribute("data-lm-suppress-shortcuts", "true"));
     this.play = make("button", { type: "button", textContent: "▶ play" });
     this.slider = make("input", { type: "range", min: 0, max: this.last, step: 1, value: this.at });
     this.slider.setAttribute("aria-label", "moment");
@@ -62,10 +62,11 @@ class Walk {
   }
 
   watch() {
-    const { model, canvas } = this;
+    const { model, canvas, scene } = this;
     this.play.onclick = () => this.toggle();
     this.slider.oninput = () => this.go(Number(this.slider.value));
-    this.search.onchange = () => this.find(this.search.value);
+    this.search.onkeydown = (event) => event.key === "Enter" && this.find(this.search.value);
+    this.search.oninput = () => scene.items.some((it) => it.title === this.search.value) && this.find(this.search.value);
     for (const control of [this.colour, this.lines, this.people]) control.onchange = () => this.draw();
     canvas.onpointerdown = (event) => this.press(event);
     canvas.onpointermove = (event) => this.move(event);

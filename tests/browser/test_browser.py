@@ -100,9 +100,46 @@ def test_alignment_map_with_its_slider(run_notebook):
         _shoot(figure, f"{name}_end")
         rail = figure.locator(".slider-rail-touch-rect")
         rail.click(position={"x": 4, "y": 4}, force=True)
-        figure.locator(".slider-group text", has_text="training step: start").wait_for()
+        figure.locator(".slider-group text", has_text="training step: before").wait_for()
         page.wait_for_timeout(800)  # the points move for a moment
         _shoot(figure, f"{name}_start")
+    _ask_the_map(page)
+
+
+def _ask_the_map(page) -> None:
+    """Find a title, play, draw a lasso, and keep the keys: `d d` would delete the cell, `b` insert one."""
+    walk = page.locator(".sellarec-walk")
+    walk.scroll_into_view_if_needed()
+    cells = page.locator(".jp-Cell").count()
+    title = walk.locator("datalist option").nth(4).get_attribute("value")
+    walk.get_by_placeholder("find a title").fill(title)
+    walk.get_by_placeholder("find a title").press("Enter")
+    walk.get_by_role("heading", name=title).wait_for()
+    assert walk.locator(".side tr.now").inner_text().startswith("1")  # the moment that was kept
+    _shoot(walk, "map_found")
+    walk.get_by_role("slider").focus()
+    page.keyboard.press("Home")
+    walk.get_by_text("training step: before").wait_for()
+    _shoot(walk, "map_before")
+    walk.get_by_role("button", name="play").click()
+    walk.get_by_text(re.compile("kept")).first.wait_for(timeout=60_000)
+    canvas = walk.locator("canvas")
+    canvas.scroll_into_view_if_needed()
+    canvas.focus()
+    for key in "ddb+-0":
+        page.keyboard.press(key)
+    assert page.locator(".jp-Cell").count() == cells
+    box = canvas.bounding_box()
+    page.keyboard.down("Shift")
+    page.mouse.move(box["x"] + 4, box["y"] + 4)
+    page.mouse.down()
+    for x, y in ((0.99, 0.01), (0.99, 0.99), (0.01, 0.99), (0.01, 0.01)):
+        page.mouse.move(box["x"] + x * box["width"], box["y"] + y * box["height"])
+    page.mouse.up()
+    page.keyboard.up("Shift")
+    walk.get_by_text(re.compile(r"^\d+ titles in the lasso")).wait_for()
+    assert walk.locator(".table tbody tr").count() == walk.locator("datalist option").count()
+    _shoot(walk, "map_lasso")
 
 
 def test_generation_with_the_mouse(run_notebook):
