@@ -1,6 +1,7 @@
 """Where links of the checkout's texts lead from the pages of a report."""
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from urllib.parse import quote, unquote, urlsplit
 
@@ -13,9 +14,9 @@ class Site:
             which then gets a page of its own, so that its anchors work.
     """
 
-    def __init__(self, folder: Path, sources: list[Path], root: Path):
-        """``folder`` is where the pages lie, ``root`` the checkout."""
-        self.folder, self.root = folder.resolve(), root.resolve()
+    def __init__(self, folder: Path, sources: Iterable[Path], root: Path, texts: bool = True):
+        """``folder`` is where the pages lie, ``root`` the checkout; without ``texts`` markdown gets no page."""
+        self.folder, self.root, self.texts = folder.resolve(), root.resolve(), texts
         self.pages = {source.resolve(): f"{source.stem}.html" for source in sources}
 
     def moved(self, address: str, source: Path) -> str:
@@ -24,7 +25,7 @@ class Site:
         if parts.scheme or parts.netloc or not parts.path:
             return address
         target = (source.resolve().parent / unquote(parts.path)).resolve()
-        if target.suffix == ".md" and target.is_file() and target.is_relative_to(self.root):
+        if self.texts and target.suffix == ".md" and target.is_file() and target.is_relative_to(self.root):
             name = "-".join(target.relative_to(self.root).with_suffix("").parts)
             self.pages.setdefault(target, f"{name}.html")
         place = self.pages.get(target) or Path(os.path.relpath(target, self.folder)).as_posix()
