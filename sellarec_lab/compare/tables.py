@@ -213,6 +213,9 @@ def _parameters(answers: Stage) -> int | None:
     return next((many for many in reversed(counted) if many is not None), None)
 
 
+_ONE_SEED = "One seed: how much another would change is not in these intervals"
+
+
 class Summary(pd.DataFrame):
     """The table as people read it; in a notebook the best learned model of every column stands out."""
 
@@ -231,16 +234,19 @@ class Summary(pd.DataFrame):
 
     def _repr_html_(self) -> str:
         props = {"th.row_heading": "text-align:left;white-space:nowrap", "td": "white-space:nowrap"}
+        props["caption"] = "text-align:left;font-size:1.35em;font-weight:600;color:#9c3f00"
         looks = [{"selector": place, "props": look} for place, look in props.items()]
         bold = np.where(self.best(), "font-weight:bold", "")
         styled = pd.DataFrame(self).style.apply(lambda _: bold, axis=None).set_table_styles(looks)
+        if self.attrs.get("title"):
+            styled.set_caption(self.attrs["title"])
         return styled.format(na_rep="", escape="html", precision=2).format_index(escape="html").to_html()
 
 
 def summary(results: pd.DataFrame, costs: pd.DataFrame | None = None) -> Summary:
     """One row a model: AUC and UAUC with intervals, warm and cold, what else was measured, and where the world is
     known, how much of the gap between chance and the oracle, and what is knowable, is closed. ``costs`` (see `cells`)
-    adds mean seconds and peak memory a seed."""
+    adds mean seconds and peak memory a seed. ``attrs["title"]`` says where one seed is all there is."""
     results = results[~results["split"].isin(["test-warm3", "test-cold3"])]
     text = results.assign(
         text=[_text(*row) for row in results[["value", "low", "high"]].itertuples(index=False)],
@@ -261,7 +267,9 @@ def summary(results: pd.DataFrame, costs: pd.DataFrame | None = None) -> Summary
         if "parameters" in costs and costs["parameters"].notna().any():
             many = costs.groupby("model")["parameters"].first()
             wide["parameters"] = [f"{n:,.0f}" if n == n else "" for n in many.reindex(wide.index).astype(float)]
-    return Summary(wide.rename(index=TITLES).rename_axis(None, axis=1).rename_axis(None))
+    shown = Summary(wide.rename(index=TITLES).rename_axis(None, axis=1).rename_axis(None))
+    shown.attrs["title"] = _ONE_SEED if seeds.max() == 1 else ""
+    return shown
 
 
 def _text(value: float, low: float, high: float) -> str:

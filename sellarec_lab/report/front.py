@@ -24,10 +24,10 @@ def first_page(
         facts: what ran, by name: preset, seeds, commit, date ...
         made: the notebooks' pages.
     """
-    one = "" if results["seeds"].max() > 1 else "One seed: how much another would change is not in these intervals."
     told = " · ".join(f"{name} <b>{html.escape(value)}</b>" for name, value in facts.items())
     seen = "".join(f"<li>{html.escape(sentence)}</li>" for sentence in seen_in(results, paired, against))
     wide = compare.summary(results)
+    one = wide.attrs["title"]
     tests = compare.titled(paired).round(4)
     body = (
         f"<main class='front'><h1>sellarec_lab: results on {html.escape(facts['preset'])}</h1>"
