@@ -182,6 +182,8 @@ def _lines(part: nbformat.NotebookNode) -> float:
 
 def _lines_of_output(out: nbformat.NotebookNode) -> float:
     bundle = out.get("data", {})
+    if cells.WIDGET in bundle and "text/html" not in bundle:
+        return 0
     if cells.PLOTLY in bundle:
         layout = bundle[cells.PLOTLY].setdefault("layout", {})
         layout["height"] = min(layout.get("height", _TALLEST), _TALLEST)

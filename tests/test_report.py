@@ -146,7 +146,7 @@ def test_what_is_seen_follows_from_the_tables():
 def test_one_seed_is_said_large_and_intervals_do_not_wrap():
     facts = {"preset": "tiny", "commit": "<abc>"}
     page = front.first_page(results(), paired(), facts, [])
-    assert "<p class='warning'>One seed" in page and "One seed" not in front.first_page(results(3), paired(), facts, [])
+    assert "<caption>One seed" in page and "One seed" not in front.first_page(results(3), paired(), facts, [])
     first, second = BeautifulSoup(page, "html.parser").find_all("table")[:2]
     assert first.find(string="0.7000").parent["title"] == "95 % interval 0.690 to 0.710" and "[" not in first.get_text()
     assert "0.690 to 0.710" in second.get_text()

@@ -4,7 +4,9 @@ Intervals come from a bootstrap over users; with several seeds a value is the me
 """
 
 import dataclasses
+import html
 import itertools
+import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 
 import numpy as np
@@ -216,8 +218,12 @@ def _parameters(answers: Stage) -> int | None:
 _ONE_SEED = "One seed: how much another would change is not in these intervals"
 
 
+_INTERVAL = re.compile(r"(-?[\d.]+) \[(.*), (.*)\]")  # as `_text` writes it
+
+
 class Summary(pd.DataFrame):
-    """The table as people read it; in a notebook the best learned model of every column stands out."""
+    """The table as people read it; in a notebook the best learned model of every column stands out, and intervals are
+    shown where one points."""
 
     @property
     def _constructor(self) -> Callable[..., pd.DataFrame]:
@@ -240,7 +246,15 @@ class Summary(pd.DataFrame):
         styled = pd.DataFrame(self).style.apply(lambda _: bold, axis=None).set_table_styles(looks)
         if self.attrs.get("title"):
             styled.set_caption(self.attrs["title"])
-        return styled.format(na_rep="", escape="html", precision=2).format_index(escape="html").to_html()
+        return styled.format(_pointed, na_rep="").format_index(escape="html").to_html()
+
+
+def _pointed(value: object) -> str:
+    """A value as html, its interval where one points."""
+    found = _INTERVAL.fullmatch(str(value))
+    if found:
+        return f"<span title='95 % interval {found[2]} to {found[3]}'>{found[1]}</span>"
+    return f"{value:.2f}" if isinstance(value, float) else html.escape(str(value))
 
 
 def summary(results: pd.DataFrame, costs: pd.DataFrame | None = None) -> Summary:

@@ -1,8 +1,7 @@
 """The first page of a report: what ran, what is seen in three sentences, the table, two figures, and the way on."""
 
 import html
-import re
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 import pandas as pd
 
@@ -10,7 +9,6 @@ from sellarec_lab import compare, metrics, views
 from sellarec_lab.report import pages
 
 _SHOWN = 0.05  # p after Holm's correction, as the figures fill it
-_CELL = re.compile(r"(-?[\d.]+) \[(.*), (.*)\]")
 
 
 def first_page(
@@ -27,16 +25,15 @@ def first_page(
     told = " · ".join(f"{name} <b>{html.escape(value)}</b>" for name, value in facts.items())
     seen = "".join(f"<li>{html.escape(sentence)}</li>" for sentence in seen_in(results, paired, against))
     wide = compare.summary(results)
-    one = wide.attrs["title"]
     tests = compare.titled(paired).round(4)
     body = (
         f"<main class='front'><h1>sellarec_lab: results on {html.escape(facts['preset'])}</h1>"
         f"<p class='facts'>{told}</p><ul class='seen'>{seen}</ul><h2>Every model, on the same test rows</h2>"
-        f"<p class='warning'>{one}</p>{_values(wide, _on_hover)}"
+        f"<div class='scroll'>{wide._repr_html_()}</div>"
         f"<p><small>Point at a value for its 95 % interval, from a bootstrap "
         f"over users; <a href='#intervals'>all intervals</a>. Bold: the best model that learned.</small></p>"
         f"{''.join(map(pages.figure, _figures(results, paired, against)))}{_ways_on(made)}"
-        f"<h2 id='intervals'>The table with its intervals</h2>{_values(wide, _below)}"
+        f"<h2 id='intervals'>The table with its intervals</h2>{_with_intervals(wide)}"
         f"<details><summary>{html.escape(compare.TITLES[against])} minus every other model, in every part of test"
         f"</summary>{pages.table(tests)}</details></main>"
     )
@@ -98,30 +95,13 @@ def _figures(results: pd.DataFrame, paired: pd.DataFrame, against: str) -> list:
     return figures
 
 
-def _values(wide: compare.Summary, cell: Callable[[str, str, str], str]) -> str:
-    """The table, each of its cells by ``cell`` from value and interval, "" where there is none."""
-    bold = wide.best()
-    heads = "".join(f"<th scope='col'>{html.escape(str(column))}</th>" for column in wide.columns)
-    rows = "".join(
-        f"<tr><th scope='row'>{html.escape(str(name))}</th>"
-        f"{''.join(cell(*_split(wide.loc[name, column], bold.loc[name, column])) for column in wide.columns)}</tr>"
-        for name in wide.index
+def _with_intervals(wide: compare.Summary) -> str:
+    """The table again, each interval below its value."""
+    below = pd.DataFrame(wide).fillna("").astype(str)
+    below = below.apply(
+        lambda column: column.str.replace(" [", "\n", regex=False).str.replace(", ", " to ").str.strip("]")
     )
-    return f"<div class='scroll'><table><thead><tr><th></th>{heads}</tr></thead><tbody>{rows}</tbody></table></div>"
-
-
-def _split(text: object, bold: bool) -> tuple[str, str, str]:
-    found = _CELL.fullmatch(str(text))
-    shown = html.escape(found[1] if found else "" if pd.isna(text) else str(text))
-    return f"<b>{shown}</b>" if bold else shown, *(found.groups()[1:] if found else ("", ""))
-
-
-def _on_hover(value: str, low: str, high: str) -> str:
-    return f"<td title='95 % interval {low} to {high}'>{value}</td>" if low else f"<td>{value}</td>"
-
-
-def _below(value: str, low: str, high: str) -> str:
-    return f"<td>{value}<br><small>{low} to {high}</small></td>" if low else f"<td>{value}</td>"
+    return f"<div class='scroll intervals'>{below.to_html(border=0)}</div>"
 
 
 def _ways_on(made: list[pages.Page]) -> str:

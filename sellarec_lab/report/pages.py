@@ -30,17 +30,17 @@ display:flex;gap:1.5rem;flex-wrap:wrap}header label{margin-left:auto;cursor:poin
 .contents li{margin:.25rem 0}.contents .deep{padding-left:1rem}
 @media(min-width:1250px){.beside{display:grid;grid-template-columns:15rem minmax(0,1fr)}
 .contents{position:sticky;top:3rem;align-self:start;max-height:calc(100vh - 3rem);overflow:auto}}
-table{border-collapse:collapse;font-size:.86rem;margin:1rem 0}td,th{border-bottom:1px solid #ddd;padding:.3rem .6rem;
+table{border-collapse:collapse;font-size:.84rem;margin:1rem 0}td,th{border-bottom:1px solid #ddd;padding:.28rem .5rem;
 text-align:right}th:first-child,td:first-child,.words td,.words th{text-align:left}.words td{vertical-align:top}
-tr:hover td{background:#f0f6fb}td[title]{cursor:help}.front{max-width:1380px}.front td,
+tr:hover td{background:#f0f6fb}td [title]{cursor:help}.intervals td{white-space:pre!important;font-size:.78rem}
+.front{max-width:1380px}.front td,
 .front tbody th:first-child{white-space:nowrap}.front .words td{white-space:normal}
 pre,.highlight{background:#f6f6f6;border-radius:4px}pre{padding:.6rem .8rem;margin:.6rem 0;white-space:pre-wrap;
 font-size:.82rem;line-height:1.4}code{font-size:.9em}pre code{font-size:1em}summary{cursor:pointer;color:#555}
 .scroll{overflow-x:auto}img{max-width:100%}math[display=block]{font-size:1.2em;margin:1rem 0}
 .source{display:none}#show-code:checked~.beside .source,.source.shown{display:block;border-left:3px solid #0072B2}
 .claims{list-style:none;padding:0}.claims b{margin-right:.4rem}.held b{color:#00694d}small,.facts{color:#595959}
-.seen{font-size:1.25rem;line-height:1.5}.seen li{max-width:60rem;margin:.5rem 0}.warning{font-size:1.35rem;
-font-weight:600;color:#9c3f00}.error{border-left:4px solid #9c3f00}
+.seen{font-size:1.25rem;line-height:1.5}.seen li{max-width:60rem;margin:.5rem 0}
 """
 
 
