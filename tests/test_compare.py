@@ -32,6 +32,8 @@ def test_the_table_holds_what_was_scored_and_nothing_is_computed_twice(toy_cfg, 
     again = compare.run(toy_cfg, toy, models)
     pd.testing.assert_frame_equal(again["mf"][0], scored["mf"][0])
     assert "Item mean + user mean" in compare.summary(results)._repr_html_()
+    assert "One seed" in compare.summary(results)._repr_html_()
+    assert "One seed" not in compare.summary(results.assign(seeds=3))._repr_html_()
     shown = compare.summary(results.replace({"model": {"mf": "sella-no-warm"}}))._repr_html_()
     assert "no &lt;Warm_ID&gt;" in shown and "<Warm_ID>" not in shown
     tests = compare.paired_tests(scored, "mf", samples=50)

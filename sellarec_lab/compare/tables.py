@@ -4,7 +4,9 @@ Intervals come from a bootstrap over users; with several seeds a value is the me
 """
 
 import dataclasses
+import html
 import itertools
+import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 
 import numpy as np
@@ -12,7 +14,7 @@ import pandas as pd
 from tqdm.auto import tqdm
 
 from sellarec_lab import metrics, runtime
-from sellarec_lab.compare.methods import METHODS, TITLES
+from sellarec_lab.compare.methods import CEILINGS, METHODS, TITLES
 from sellarec_lab.compare.protocol import (
     NEXT_METRICS,
     Scored,
@@ -213,35 +215,52 @@ def _parameters(answers: Stage) -> int | None:
     return next((many for many in reversed(counted) if many is not None), None)
 
 
-_CEILINGS = ("oracle", "knowable", "knowable-text")  # no model that learned
+_ONE_SEED = "One seed: how much another would change is not in these intervals"
+
+
+_INTERVAL = re.compile(r"(-?[\d.]+) \[(.*), (.*)\]")  # as `_text` writes it
 
 
 class Summary(pd.DataFrame):
-    """The table as people read it; in a notebook the best learned model of every column stands out."""
+    """The table as people read it; in a notebook the best learned model of every column stands out, and intervals are
+    shown where one points."""
 
     @property
     def _constructor(self) -> Callable[..., pd.DataFrame]:
         return Summary
 
-    def _repr_html_(self) -> str:
-        def best(column: pd.Series) -> list[str]:
-            values = pd.to_numeric(column.astype(str).str.extract(r"^(-?\d*\.?\d+)")[0], errors="coerce")
-            values[column.index.isin([TITLES[name] for name in _CEILINGS])] = np.nan
-            smaller = column.name.upper().split()[-1] in ("LOSS", "ECE")
-            top = values.min() if smaller else values.max()
-            skip = column.name in ("seeds", "seconds", "peak GB", "parameters")
-            return ["font-weight:bold" if v == top and not skip else "" for v in values]
+    def best(self) -> pd.DataFrame:
+        """Where the best learned model of a column stands; what a model cost is no contest."""
+        values = self.astype(str).apply(lambda c: pd.to_numeric(c.str.extract(r"^(-?\d*\.?\d+)")[0], errors="coerce"))
+        values.loc[values.index.isin([TITLES[name] for name in CEILINGS])] = np.nan
+        less = [name for name in values if name.upper().split()[-1] in ("LOSS", "ECE")]
+        top = values.max().where(~values.columns.isin(less), values.min())
+        top[[name for name in ("seeds", "seconds", "peak GB", "parameters") if name in values]] = np.nan
+        return values == top
 
+    def _repr_html_(self) -> str:
         props = {"th.row_heading": "text-align:left;white-space:nowrap", "td": "white-space:nowrap"}
+        props["caption"] = "text-align:left;font-size:1.35em;font-weight:600;color:#9c3f00"
         looks = [{"selector": place, "props": look} for place, look in props.items()]
-        styled = pd.DataFrame(self).style.apply(best, axis=0).set_table_styles(looks)
-        return styled.format(na_rep="", escape="html", precision=2).format_index(escape="html").to_html()
+        bold = np.where(self.best(), "font-weight:bold", "")
+        styled = pd.DataFrame(self).style.apply(lambda _: bold, axis=None).set_table_styles(looks)
+        if self.attrs.get("title"):
+            styled.set_caption(self.attrs["title"])
+        return styled.format(_pointed, na_rep="").format_index(escape="html").to_html()
+
+
+def _pointed(value: object) -> str:
+    """A value as html, its interval where one points."""
+    found = _INTERVAL.fullmatch(str(value))
+    if found:
+        return f"<span title='95 % interval {found[2]} to {found[3]}'>{found[1]}</span>"
+    return f"{value:.2f}" if isinstance(value, float) else html.escape(str(value))
 
 
 def summary(results: pd.DataFrame, costs: pd.DataFrame | None = None) -> Summary:
     """One row a model: AUC and UAUC with intervals, warm and cold, what else was measured, and where the world is
     known, how much of the gap between chance and the oracle, and what is knowable, is closed. ``costs`` (see `cells`)
-    adds mean seconds and peak memory a seed."""
+    adds mean seconds and peak memory a seed. ``attrs["title"]`` says where one seed is all there is."""
     results = results[~results["split"].isin(["test-warm3", "test-cold3"])]
     text = results.assign(
         text=[_text(*row) for row in results[["value", "low", "high"]].itertuples(index=False)],
@@ -262,7 +281,9 @@ def summary(results: pd.DataFrame, costs: pd.DataFrame | None = None) -> Summary
         if "parameters" in costs and costs["parameters"].notna().any():
             many = costs.groupby("model")["parameters"].first()
             wide["parameters"] = [f"{n:,.0f}" if n == n else "" for n in many.reindex(wide.index).astype(float)]
-    return Summary(wide.rename(index=TITLES).rename_axis(None, axis=1).rename_axis(None))
+    shown = Summary(wide.rename(index=TITLES).rename_axis(None, axis=1).rename_axis(None))
+    shown.attrs["title"] = _ONE_SEED if seeds.max() == 1 else ""
+    return shown
 
 
 def _text(value: float, low: float, high: float) -> str:

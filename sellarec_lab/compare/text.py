@@ -8,7 +8,7 @@ import pandas as pd
 from sellarec_lab import runtime
 from sellarec_lab.compare.methods import METHODS, TITLES
 from sellarec_lab.compare.next_item import BY_TEMPLATE
-from sellarec_lab.compare.tables import NEXT_METRICS, RANKING, summary
+from sellarec_lab.compare.tables import NEXT_METRICS, RANKING, Summary, summary
 
 _COST = "a seed: all that the scores rest on, with the pre-training of a backbone that is made here"
 _RANKING = (
@@ -48,7 +48,7 @@ def section(results: pd.DataFrame, tests: pd.DataFrame, cells: pd.DataFrame, aga
     rest = ["all NDCG", "all MAP", "all LOG LOSS", "all ECE", "seconds", "peak GB"]
     counted = tests[tests["metric"] == "uauc"].groupby("split", sort=False)["users"].first()
     users = ", ".join(f"{n} ({part})" for part, n in counted.items())
-    out = [facts, markdown(wide[first])] + [f"Users that UAUC can count: {users}."] * bool(users)
+    out = [facts, *_title(wide), markdown(wide[first])] + [f"Users that UAUC can count: {users}."] * bool(users)
     out += [f"Within users, calibration (after a logistic fit on valid) and cost ({_COST}):"]
     out += [markdown(wide[[c for c in rest if c in wide]])]
     ranked = results.loc[results["metric"].isin(RANKING), "split"]
@@ -64,10 +64,16 @@ def section(results: pd.DataFrame, tests: pd.DataFrame, cells: pd.DataFrame, aga
 
 
 def _ranked(results: pd.DataFrame, tests: pd.DataFrame, cells: pd.DataFrame, against: str, facts: str) -> str:
-    out = [f"{facts} Cost: {_COST}.", markdown(summary(results, cells)), *_templates(results)]
+    wide = summary(results, cells)
+    out = [f"{facts} Cost: {_COST}.", *_title(wide), markdown(wide), *_templates(results)]
     same = "users" if "hr@10" in set(results["metric"]) else "questions"
     out += _tests(tests, against, same)
     return "\n\n".join([*out, *_failed(cells)]) + "\n"
+
+
+def _title(wide: Summary) -> list[str]:
+    """What stands large above the table, where it has a title."""
+    return [f"### {wide.attrs['title']}"] if wide.attrs["title"] else []
 
 
 def _templates(results: pd.DataFrame) -> list[str]:
