@@ -4,7 +4,7 @@ PRESET ?= fast
 STAMP := .venv/.installed
 AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root) # in a container one often is, and Jupyter wants to hear it
 
-.PHONY: help run lab world test course bench soak browser pictures chromium colab lint clean
+.PHONY: help run lab world test course bench soak browser pictures slides chromium colab lint clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,6 +41,10 @@ browser: chromium ## two notebooks in JupyterLab with Chromium; screenshots in a
 pictures: PRESET = tiny
 pictures: chromium ## notebooks 00 and 05 run and kept with their outputs, figures as PNG: code hosts show no plotly
 	.venv/bin/python docs/pictures.py --preset $(PRESET)
+
+slides: PRESET = tiny
+slides: $(STAMP) ## every notebook as a slide deck in artifacts/tiny/slides; with its results where make run left them
+	.venv/bin/python docs/slides.py --preset $(PRESET)
 
 chromium: $(STAMP)
 	@command -v chromium || command -v chromium-browser || command -v google-chrome || command -v google-chrome-stable \

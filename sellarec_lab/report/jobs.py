@@ -14,13 +14,13 @@ from typing import Any, NamedTuple
 import nbformat
 import pandas as pd
 import plotly.graph_objects as go
-from nbclient import NotebookClient
 from nbconvert.filters import markdown2html
 from plotly.offline import get_plotlyjs
 from tqdm.auto import tqdm
 
 from sellarec_lab import compare, data, kg, runtime, views
 from sellarec_lab.config import Preset
+from sellarec_lab.report.notebooks import execute, numbered
 
 _STYLE = """
 body{font:16px/1.55 system-ui,sans-serif;max-width:1080px;margin:2rem auto;padding:0 1rem;color:#1a1a1a}
@@ -70,7 +70,7 @@ def run(cfg: Preset, root: str | None = None, seeds: int = 1, notebooks: bool = 
     chosen, executed = compare.models_for(data_set), []
     if not chosen:
         raise ValueError(f"{cfg.name}: test holds likes alone, so there is nothing to rate; take the command 'lcrec'")
-    pages = sorted(notebook_folder().glob("[0-9][0-9]*.ipynb")) if notebooks else []
+    pages = numbered() if notebooks else []
     with tqdm(total=len(chosen) * seeds + len(pages), desc="all", unit="part") as bar:
         tick = partial(_tick, bar)
         scored = compare.run(cfg, data_set, chosen, seeds, tick, int(runtime.workers().value))
@@ -204,39 +204,6 @@ def _bench_page(results: pd.DataFrame, tests: pd.DataFrame, cells: pd.DataFrame,
 def _named(frame: pd.DataFrame) -> pd.DataFrame:
     """Models by title, as figures show them."""
     return frame.assign(model=[m if m == "oracle" else compare.TITLES[m] for m in frame["model"]])
-
-
-def notebook_folder() -> Path:
-    """The numbered notebooks of the checkout.
-
-    Raises:
-        FileNotFoundError: the lab is installed without its checkout.
-    """
-    folder = Path(__file__).parent.parent / "notebooks"
-    if not folder.is_dir():
-        raise FileNotFoundError("the notebooks are part of a checkout; run with --no-notebooks, or clone the project")
-    return folder
-
-
-def execute(page: Path, preset: str, target: Path) -> nbformat.NotebookNode:
-    """Run a notebook from top to bottom with another value of its ``PRESET`` and write the executed copy.
-
-    Raises:
-        nbclient.exceptions.CellExecutionError: a cell failed; the copy up to it is written.
-    """
-    book = nbformat.read(page, as_version=4)
-    for cell in book.cells:
-        if "parameters" in cell.metadata.get("tags", []):
-            cell.source = f'PRESET = "{preset}"'
-    client = NotebookClient(book, timeout=1800, resources={"metadata": {"path": str(page.parent)}})
-    cells = [c for c in book.cells if c.cell_type == "code"]
-    with tqdm(total=len(cells), desc=page.stem, unit="cell", leave=False) as bar:
-        client.on_cell_executed = lambda **_: bar.update()
-        try:
-            client.execute()
-        finally:
-            runtime.write_text(target, nbformat.writes(book))
-    return book
 
 
 def _page(results: pd.DataFrame, paired: pd.DataFrame, executed: list[tuple[str, nbformat.NotebookNode]]) -> str:

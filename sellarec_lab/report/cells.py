@@ -1,0 +1,128 @@
+"""Cells of an executed notebook as html: what was written, what came out, and what was claimed, with ticks."""
+
+import ast
+import html
+import io
+import re
+import tokenize
+from collections.abc import Iterator
+from functools import partial
+from typing import NamedTuple
+
+import nbformat
+import plotly.graph_objects as go
+from pygments import highlight
+from pygments.formatters import HtmlFormatter
+from pygments.lexers import PythonLexer
+
+from sellarec_lab.report.prose import Prose
+
+CLAIMED = "What was claimed"  # the heading below which a notebook asserts what its text said
+PLOTLY, WIDGET = "application/vnd.plotly.v1+json", "application/vnd.jupyter.widget-view+json"
+live = partial(  # for a page that brings plotly itself
+    go.Figure.to_html, full_html=False, include_plotlyjs=False, config={"displaylogo": False, "responsive": True}
+)
+CODE_STYLE = HtmlFormatter(style="friendly").get_style_defs(".highlight")
+
+
+class Claim(NamedTuple):
+    """An assertion as a reader takes it: ``sentence`` is html, ``where`` the condition that it stands under."""
+
+    sentence: str
+    where: str = ""
+
+
+def cell(part: nbformat.NotebookNode, prose: Prose, shown: bool = False) -> str:
+    """A cell as html; code is folded away unless it is ``shown``, and raw cells are left out."""
+    if part.cell_type == "markdown":
+        return prose.html(part.source)
+    if part.cell_type != "code":
+        return ""
+    if prose.headings and prose.headings[-1].text == CLAIMED:
+        return claimed(part) + code(part.source, shown)
+    return code(part.source, shown) + "".join(map(output, part.outputs))
+
+
+def code(source: str, shown: bool = False) -> str:
+    """Python in colours."""
+    drawn = highlight(source, PythonLexer(), HtmlFormatter())
+    return f"<div class='source{' shown' if shown else ''}'>{drawn}</div>" if source.strip() else ""
+
+
+def output(out: nbformat.NotebookNode) -> str:
+    """One output as html: figures live, tables as they are, text as text; progress bars are left out."""
+    if out.output_type == "stream":
+        return "" if out.name == "stderr" else f"<pre>{html.escape(out.text)}</pre>"
+    bundle = out.get("data", {})
+    if PLOTLY in bundle:
+        kept = {part: bundle[PLOTLY][part] for part in ("data", "layout", "frames") if part in bundle[PLOTLY]}
+        return live(go.Figure(kept))
+    if "text/html" in bundle:  # beside a widget it is the static form
+        return f"<div class='scroll'>{bundle['text/html']}</div>"
+    if "image/png" in bundle:
+        words = html.escape(bundle.get("text/plain", ""))
+        return f"<img alt='{words}' src='data:image/png;base64,{bundle['image/png'].strip()}'>"
+    if WIDGET in bundle:
+        return ""
+    return f"<pre>{html.escape(bundle.get('text/plain', ''))}</pre>"
+
+
+def claimed(part: nbformat.NotebookNode) -> str:
+    """The assertions of a cell as a list; those that ran have a tick.
+
+    A cell that was not executed, or failed, ticks nothing. What stands under a condition names it.
+    """
+    ran = part.execution_count is not None and all(out.output_type != "error" for out in part.outputs)
+    sign, state = ("✓", "held") if ran else ("○", "not run")
+    rows = "".join(
+        f"<li class='{state.split()[0]}'><b title='{state}'>{sign}</b> {c.sentence}"
+        f"{f' <small>{html.escape(c.where)}</small>' if c.where else ''}</li>"
+        for c in claims(part.source)
+    )
+    return f"<ul class='claims'>{rows}</ul>" if rows else ""
+
+
+def claims(source: str) -> list[Claim]:
+    """What a cell asserts: in the words of the comment above or behind it, else as it is written, a tick for each
+    part of an ``and``."""
+    said = {
+        token.start[0]: (token.string.lstrip("# "), not token.line[: token.start[1]].strip())
+        for token in tokenize.generate_tokens(io.StringIO(source).readline)
+        if token.type == tokenize.COMMENT
+    }
+    return list(_claims(ast.parse(source).body, said))
+
+
+def _claims(body: list[ast.stmt], said: dict[int, tuple[str, bool]], where: str = "") -> Iterator[Claim]:
+    """``said``: line -> its comment, and whether it stands alone there."""
+    for statement in body:
+        if isinstance(statement, ast.If):
+            yield from _claims(statement.body, said, _condition(statement.test))
+        if not isinstance(statement, ast.Assert):
+            continue
+        words = _words(statement, said)
+        for test in [statement.test] if words else _conjuncts(statement.test):
+            yield Claim(html.escape(words) or f"<code>{html.escape(ast.unparse(test))}</code>", where)
+
+
+def _condition(test: ast.expr) -> str:
+    """A condition in words where it asks for a preset, as it is written elsewhere."""
+    written = ast.unparse(test)
+    preset = re.fullmatch(r"cfg\.(?:name|dataset) == '(.*)'", written)
+    return f"on {preset[1]}" if preset else f"if {written}"
+
+
+def _words(statement: ast.Assert, said: dict[int, tuple[str, bool]]) -> str:
+    """The comment behind an assertion, or the lines of comment right above it."""
+    if statement.end_lineno in said:
+        return said[statement.end_lineno][0]
+    line, found = statement.lineno - 1, []
+    while said.get(line, ("", False))[1]:
+        found.append(said[line][0])
+        line -= 1
+    return " ".join(reversed(found))
+
+
+def _conjuncts(test: ast.expr) -> list[ast.expr]:
+    both = isinstance(test, ast.BoolOp) and isinstance(test.op, ast.And)
+    return test.values if both else [test]

@@ -1,0 +1,47 @@
+"""The numbered notebooks of the checkout: where they are, and how they are executed."""
+
+from pathlib import Path
+
+import nbformat
+from nbclient import NotebookClient
+from tqdm.auto import tqdm
+
+from sellarec_lab import runtime
+
+
+def notebook_folder() -> Path:
+    """The numbered notebooks of the checkout.
+
+    Raises:
+        FileNotFoundError: the lab is installed without its checkout.
+    """
+    folder = Path(__file__).parents[2] / "notebooks"
+    if not folder.is_dir():
+        raise FileNotFoundError("the notebooks are part of a checkout; run with --no-notebooks, or clone the project")
+    return folder
+
+
+def numbered() -> list[Path]:
+    """The notebooks in their order."""
+    return sorted(notebook_folder().glob("[0-9][0-9]*.ipynb"))
+
+
+def execute(page: Path, preset: str, target: Path) -> nbformat.NotebookNode:
+    """Run a notebook from top to bottom with another value of its ``PRESET`` and write the executed copy.
+
+    Raises:
+        nbclient.exceptions.CellExecutionError: a cell failed; the copy up to it is written.
+    """
+    book = nbformat.read(page, as_version=4)
+    for cell in book.cells:
+        if "parameters" in cell.metadata.get("tags", []):
+            cell.source = f'PRESET = "{preset}"'
+    client = NotebookClient(book, timeout=1800, resources={"metadata": {"path": str(page.parent)}})
+    cells = [c for c in book.cells if c.cell_type == "code"]
+    with tqdm(total=len(cells), desc=page.stem, unit="cell", leave=False) as bar:
+        client.on_cell_executed = lambda **_: bar.update()
+        try:
+            client.execute()
+        finally:
+            runtime.write_text(target, nbformat.writes(book))
+    return book
