@@ -30,6 +30,8 @@ _ANSWER = re.compile(r"<details><summary>Answer</summary>\n(.*?)</details>", re.
 _CODE = re.compile(r"```python\n(.*?)```", re.S)
 _NOTHING = re.compile(r"\A\s*\Z")
 _SLIDE = {"# ": "slide", "## ": "slide", "### ": "subslide"}
+# few words a page, for the last row of a lecture hall; tables here hold words
+_LARGE = "<style>.reveal{font-size:36px}.reveal table{font-size:.8em}.reveal td,.reveal th{text-align:left}</style>"
 _FENCE = {". . .": "fragment", "::: notes": "notes", ":::": "-"}
 
 
@@ -186,8 +188,10 @@ def write_slides(into: Path) -> None:
     (into / "slides").mkdir(parents=True, exist_ok=True)
     for page in sessions():
         text = page.read_text(encoding="utf-8")
-        title = text.partition("\n")[0].removeprefix("# ")
-        (into / "slides" / f"{page.parent.name}.html").write_text(deck(slide_book(text), title), encoding="utf-8")
+        shown = deck(slide_book(text), text.partition("\n")[0].removeprefix("# ")).replace(
+            "</html>", f"{_LARGE}</html>"
+        )
+        (into / "slides" / f"{page.parent.name}.html").write_text(shown, encoding="utf-8")
 
 
 def main(arguments: list[str] | None = None) -> None:
