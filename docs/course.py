@@ -188,9 +188,8 @@ def write_slides(into: Path) -> None:
     (into / "slides").mkdir(parents=True, exist_ok=True)
     for page in sessions():
         text = page.read_text(encoding="utf-8")
-        shown = deck(slide_book(text), text.partition("\n")[0].removeprefix("# ")).replace(
-            "</html>", f"{_LARGE}</html>"
-        )
+        shown = deck(slide_book(text), title=text.partition("\n")[0].removeprefix("# "))
+        shown = shown.replace("</html>", f"{_LARGE}</html>")
         (into / "slides" / f"{page.parent.name}.html").write_text(shown, encoding="utf-8")
 
 
