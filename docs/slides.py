@@ -12,8 +12,8 @@ or -. Where a cell has none, a rule decides:
 
 - a heading of the first or second level begins a slide, one of the third a page below it;
 - what no longer fits goes on below, under the same heading; a figure has a page to itself;
-- code is folded away (``c`` shows it), but not where the cell is tagged or is an exercise; code before the first part
-  of a notebook, which prepares it, and code that leaves nothing to see are skipped.
+- code is folded away (``c`` shows it), but not where the cell is tagged or belongs to an exercise; code that leaves
+  nothing to see, and code before the first part of a notebook, which prepares it, are skipped.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ import copy
 import html
 import re
 import sys
+from collections.abc import Callable
+from functools import partial
 from importlib.resources import files
 from math import ceil
 from pathlib import Path
@@ -35,6 +37,7 @@ import sellarec_lab as lab
 from sellarec_lab import report, runtime
 from sellarec_lab.report import cells
 from sellarec_lab.report.prose import Prose
+from sellarec_lab.report.site import Site
 
 WIDTH, HEIGHT = 1280, 720  # pixels of a page, which the browser scales to the screen
 ROOM = 15  # lines of text that fit below a heading
@@ -51,7 +54,7 @@ font-weight:600;border-bottom:3px solid #0072B2}}.reveal .running{{font-size:.8e
 .reveal p,.reveal ul,.reveal ol{{margin:.5em 0}}.reveal pre{{font-size:17px;line-height:1.4;margin:.5em 0;
 background:#f6f6f6;padding:.5em .7em;white-space:pre-wrap;border-radius:4px}}.reveal code{{font-size:.88em}}
 .reveal pre code{{font-size:1em}}.reveal table{{border-collapse:collapse;font-size:18px;margin:.5em 0}}
-.reveal td,.reveal th{{border-bottom:1px solid #ccc;padding:.2em .7em;text-align:right}}
+.reveal .scroll>div{{zoom:1.25}}.reveal td,.reveal th{{border-bottom:1px solid #ccc;padding:.2em .7em;text-align:right}}
 .reveal th:first-child,.reveal td:first-child{{text-align:left}}.reveal .scroll{{overflow-x:auto;margin:.5em 0}}
 .reveal .source{{display:none}}.reveal .source.shown,
 .with-code .reveal .source{{display:block}}.reveal summary{{cursor:pointer;color:#595959;font-size:17px}}
@@ -69,8 +72,11 @@ Reveal.initialize({width: %d, height: %d, margin: 0.04, center: false, hash: tru
 function fit() {
   const page = Reveal.getCurrentSlide();
   page.querySelectorAll('.js-plotly-plot').forEach(figure => Plotly.Plots.resize(figure));
-  for (let size = 26; size >= 17 && page.scrollHeight > page.clientHeight + 1; size--)
-    page.style.fontSize = size + 'px';
+  const full = () => page.scrollHeight > page.clientHeight + 1
+    || [...page.querySelectorAll('.scroll')].some(box => box.scrollWidth > box.clientWidth + 1);
+  for (let part = 20; part >= 13 && (part == 20 || full()); part--) {
+    page.style.zoom = part / 20; page.style.width = %d * 20 / part + 'px'; page.style.height = %d * 20 / part + 'px';
+  }
 }
 Reveal.addKeyBinding({keyCode: 67, key: 'C', description: 'Show code'},
   () => { document.body.classList.toggle('with-code'); fit(); });
@@ -78,18 +84,19 @@ Reveal.on('ready', fit); Reveal.on('slidechanged', fit);
 """
 
 
-def deck(book: nbformat.NotebookNode, title: str) -> str:
+def deck(book: nbformat.NotebookNode, title: str, moved: Callable[[str], str] = str) -> str:
     """A notebook as one self-contained page of slides.
 
     Args:
         book: executed or not; it is left as it is.
         title: the window's.
+        moved: where a link of the notebook leads from the deck.
 
     Raises:
         ModuleNotFoundError: the extra "slides" is not installed.
         ValueError: no cell is to be shown, or a formula that does not convert.
     """
-    prose = Prose()
+    prose = Prose(moved)
     tagged, _ = Exporter.from_notebook_node(SlidesExporter(), _placed(book))
     return _page(title, "".join(_section(part, prose) for part in tagged.cells))
 
@@ -117,14 +124,15 @@ def _ends(said: nbformat.NotebookNode) -> str:
 
 def _placed(book: nbformat.NotebookNode) -> nbformat.NotebookNode:
     """A copy, its markdown parted at headings, in which each cell has its slide type, by its tag or by the rule."""
-    placed, room, heading, level = copy.deepcopy(book), ROOM, "", 0
+    placed, room, heading, level, exercise = copy.deepcopy(book), ROOM, "", 0, False
     placed.cells = [part for cell in placed.cells for part in _parts(cell)]
     for part in placed.cells:
         said, begins = part.metadata, _HEADING.match(part.source) if part.cell_type == "markdown" else None
         if begins:
-            heading, level = begins[2], len(begins[1])
+            heading, level, exercise = begins[2], len(begins[1]), begins[2].startswith("Exercise")
+        exercise &= "<details>" not in part.source  # there the answer stands
         own = said.get("slideshow", {}).get("slide_type")
-        said.shown = part.cell_type == "code" and bool(own or _exercise(part))
+        said.shown = part.cell_type == "code" and bool(own or exercise)
         need = _lines(part)
         kind = own or _kind(part, need <= room or room == ROOM, begins, level)
         if kind in ("slide", "subslide"):
@@ -156,11 +164,6 @@ def _parts(cell: nbformat.NotebookNode) -> list[nbformat.NotebookNode]:
         pieces[-1].append(line)
     texts = enumerate("\n".join(piece).strip() for piece in pieces)
     return [nbformat.from_dict(cell | {"id": f"{cell.id}-{place}", "source": text}) for place, text in texts]
-
-
-def _exercise(part: nbformat.NotebookNode) -> bool:
-    """Is it the reader's to fill in?"""
-    return re.search(r"^(yours\b.*=|def .*:) \.\.\.", part.source, re.MULTILINE) is not None
 
 
 def _shows(part: nbformat.NotebookNode) -> bool:
@@ -199,7 +202,7 @@ def _page(title: str, sections: str) -> str:
     return (
         f"<!doctype html><html lang='en'><meta charset='utf-8'><title>{html.escape(title)}</title>"
         f"<style>{css}{_STYLE}{cells.CODE_STYLE}</style>{drawn}<body><div class='reveal'><div class='slides'>{sections}"
-        f"</div></div><script>{_SCRIPT % (WIDTH, HEIGHT)}</script></body></html>"
+        f"</div></div><script>{_SCRIPT % (WIDTH, HEIGHT, WIDTH, HEIGHT)}</script></body></html>"
     )
 
 
@@ -217,11 +220,13 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--preset", default="tiny")
     args = parser.parse_args(arguments)
     out = runtime.artifacts_folder(lab.preset(args.preset).artifacts) / args.preset
-    for page in args.pages or report.numbered():
+    pages = args.pages or report.numbered()
+    site = Site(out / "slides", pages, report.notebook_folder().parent, texts=False)
+    for page in pages:
         ran = out / "notebooks" / page.name
         book = nbformat.read(ran if ran.is_file() else page, as_version=4)
         target = out / "slides" / f"{page.stem}.html"
-        runtime.write_text(target, deck(book, page.stem.replace("_", " ")))
+        runtime.write_text(target, deck(book, page.stem.replace("_", " "), partial(site.moved, source=page)))
         print(f"{target}{'' if ran.is_file() else ': not executed, so without results; make run executes it'}")
     return 0
 

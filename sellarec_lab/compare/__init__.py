@@ -6,7 +6,7 @@ never made again; a cell that fails is a row with its error, and the rest goes o
 
 from sellarec_lab.compare.fusion import Fusion, fuse
 from sellarec_lab.compare.links import LINKS
-from sellarec_lab.compare.methods import CORE, METHODS, TITLES, check_fit, method, models_for, named
+from sellarec_lab.compare.methods import CEILINGS, CORE, METHODS, TITLES, check_fit, method, models_for, named, titled
 from sellarec_lab.compare.next_item import NEXT_ITEM
 from sellarec_lab.compare.outcomes import Method, outcome, put_together
 from sellarec_lab.compare.protocol import (
@@ -39,10 +39,10 @@ from sellarec_lab.compare.tasks import DECODING, LAST_ITEM, LINK, QUESTION, RATI
 from sellarec_lab.compare.text import check_section, markdown, section, write_section
 
 __all__ = [
-    "CORE", "DECODING", "GRIDS", "LAST_ITEM", "LINK", "LINKS", "LINK_METRICS", "METHODS", "METRICS", "NEXT_ITEM",
-    "NEXT_METRICS", "QUESTION", "RATING", "TAILS", "TITLES", "Fusion", "Method", "Scored", "Summary", "Task", "answers",
-    "battery", "cells", "check_fit", "check_section", "compared_by", "decoding", "finished", "full_ranking", "fuse",
-    "likers", "markdown", "method", "models_for", "named", "next_item", "outcome", "paired_tests", "parts", "plan",
-    "predictions", "put_together", "rating_stages", "renumber", "run", "sanity", "search", "section", "summary",
-    "table", "write_section",
+    "CEILINGS", "CORE", "DECODING", "GRIDS", "LAST_ITEM", "LINK", "LINKS", "LINK_METRICS", "METHODS", "METRICS",
+    "NEXT_ITEM", "NEXT_METRICS", "QUESTION", "RATING", "TAILS", "TITLES", "Fusion", "Method", "Scored", "Summary",
+    "Task", "answers", "battery", "cells", "check_fit", "check_section", "compared_by", "decoding", "finished",
+    "full_ranking", "fuse", "likers", "markdown", "method", "models_for", "named", "next_item", "outcome",
+    "paired_tests", "parts", "plan", "predictions", "put_together", "rating_stages", "renumber", "run", "sanity",
+    "search", "section", "summary", "table", "titled", "write_section",
 ]  # fmt: skip

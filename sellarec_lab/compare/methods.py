@@ -125,6 +125,7 @@ METHODS: dict[str, Method] = {
     **LINKS,
 }  # fmt: skip
 TITLES = {name: method.title for name, method in METHODS.items()}
+CEILINGS = ("oracle", "knowable", "knowable-text")  # no model that learned
 CORE = (  # what the first notebooks speak of
     "oracle", "knowable", "knowable-text", "means", "mf", "zero-shot", "tallrec", "collm", "sella",
 )  # fmt: skip
@@ -200,3 +201,8 @@ def _asked(data: Interactions | kg.Graphs) -> str:
     if isinstance(data, kg.Graphs):
         return "link"
     return "next-item" if data.test["label"].all() else "rating"
+
+
+def titled(frame: pd.DataFrame) -> pd.DataFrame:
+    """A table of results or tests with its models by title, as people read them."""
+    return frame.assign(model=[TITLES.get(name, name) for name in frame["model"]])

@@ -12,7 +12,7 @@ import pandas as pd
 from tqdm.auto import tqdm
 
 from sellarec_lab import metrics, runtime
-from sellarec_lab.compare.methods import METHODS, TITLES
+from sellarec_lab.compare.methods import CEILINGS, METHODS, TITLES
 from sellarec_lab.compare.protocol import (
     NEXT_METRICS,
     Scored,
@@ -213,9 +213,6 @@ def _parameters(answers: Stage) -> int | None:
     return next((many for many in reversed(counted) if many is not None), None)
 
 
-_CEILINGS = ("oracle", "knowable", "knowable-text")  # no model that learned
-
-
 class Summary(pd.DataFrame):
     """The table as people read it; in a notebook the best learned model of every column stands out."""
 
@@ -223,18 +220,20 @@ class Summary(pd.DataFrame):
     def _constructor(self) -> Callable[..., pd.DataFrame]:
         return Summary
 
-    def _repr_html_(self) -> str:
-        def best(column: pd.Series) -> list[str]:
-            values = pd.to_numeric(column.astype(str).str.extract(r"^(-?\d*\.?\d+)")[0], errors="coerce")
-            values[column.index.isin([TITLES[name] for name in _CEILINGS])] = np.nan
-            smaller = column.name.upper().split()[-1] in ("LOSS", "ECE")
-            top = values.min() if smaller else values.max()
-            skip = column.name in ("seeds", "seconds", "peak GB", "parameters")
-            return ["font-weight:bold" if v == top and not skip else "" for v in values]
+    def best(self) -> pd.DataFrame:
+        """Where the best learned model of a column stands; what a model cost is no contest."""
+        values = self.astype(str).apply(lambda c: pd.to_numeric(c.str.extract(r"^(-?\d*\.?\d+)")[0], errors="coerce"))
+        values.loc[values.index.isin([TITLES[name] for name in CEILINGS])] = np.nan
+        less = [name for name in values if name.upper().split()[-1] in ("LOSS", "ECE")]
+        top = values.max().where(~values.columns.isin(less), values.min())
+        top[[name for name in ("seeds", "seconds", "peak GB", "parameters") if name in values]] = np.nan
+        return values == top
 
+    def _repr_html_(self) -> str:
         props = {"th.row_heading": "text-align:left;white-space:nowrap", "td": "white-space:nowrap"}
         looks = [{"selector": place, "props": look} for place, look in props.items()]
-        styled = pd.DataFrame(self).style.apply(best, axis=0).set_table_styles(looks)
+        bold = np.where(self.best(), "font-weight:bold", "")
+        styled = pd.DataFrame(self).style.apply(lambda _: bold, axis=None).set_table_styles(looks)
         return styled.format(na_rep="", escape="html", precision=2).format_index(escape="html").to_html()
 
 

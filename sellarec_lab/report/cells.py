@@ -3,6 +3,7 @@
 import ast
 import html
 import io
+import itertools
 import re
 import tokenize
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from typing import NamedTuple
 
 import nbformat
 import plotly.graph_objects as go
+from bs4 import BeautifulSoup, Tag
 from pygments import highlight
 from pygments.formatters import HtmlFormatter
 from pygments.lexers import PythonLexer
@@ -23,6 +25,8 @@ live = partial(  # for a page that brings plotly itself
     go.Figure.to_html, full_html=False, include_plotlyjs=False, config={"displaylogo": False, "responsive": True}
 )
 CODE_STYLE = HtmlFormatter(style="friendly").get_style_defs(".highlight")
+_WHOLE = re.compile(r">\s*\d+\.0+\s*<")
+_NUMBER = re.compile(r"-?\d+(\.0+)?")
 
 
 class Claim(NamedTuple):
@@ -58,13 +62,38 @@ def output(out: nbformat.NotebookNode) -> str:
         kept = {part: bundle[PLOTLY][part] for part in ("data", "layout", "frames") if part in bundle[PLOTLY]}
         return live(go.Figure(kept))
     if "text/html" in bundle:  # beside a widget it is the static form
-        return f"<div class='scroll'>{bundle['text/html']}</div>"
+        return f"<div class='scroll'>{tidied(bundle['text/html'])}</div>"
     if "image/png" in bundle:
         words = html.escape(bundle.get("text/plain", ""))
         return f"<img alt='{words}' src='data:image/png;base64,{bundle['image/png'].strip()}'>"
     if WIDGET in bundle:
         return ""
     return f"<pre>{html.escape(bundle.get('text/plain', ''))}</pre>"
+
+
+def tidied(page: str) -> str:
+    """Html whose tables show counts as whole numbers, where a row or column holds nothing else, and no NaN.
+
+    pandas writes a count with a fraction wherever a value beside it is missing or has one.
+    """
+    if "<td" not in page or not _WHOLE.search(page):
+        return page
+    soup = BeautifulSoup(page, "html.parser")
+    for table in soup.find_all("table"):
+        rows = [row.find_all("td") for row in table.find_all("tr")]
+        columns = itertools.zip_longest(*rows)
+        for line in [*rows, *columns]:
+            _count([cell for cell in line if cell is not None and cell.string is not None])
+    return str(soup)
+
+
+def _count(line: list[Tag]) -> None:
+    """Write a row or column of whole numbers as such; the empty ones hold nothing."""
+    texts = [cell.string.strip() for cell in line]
+    numbers = [text for text in texts if text not in ("", "NaN")]
+    if all(map(_NUMBER.fullmatch, numbers)) and any(float(n) > 1 or n.endswith(".0") for n in numbers if "." in n):
+        for cell, text in zip(line, texts):
+            cell.string.replace_with("" if text == "NaN" else text.partition(".")[0])
 
 
 def claimed(part: nbformat.NotebookNode) -> str:

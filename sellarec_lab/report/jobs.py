@@ -1,10 +1,11 @@
-"""The main job: train and score models, execute the notebooks, and leave one page that opens offline.
+"""The main job: train and score models, execute the notebooks, and leave pages that open offline.
 
-`run` leaves ``results.csv``, ``paired.csv``, ``cells.csv``, ``notebooks/`` (executed) and ``report.html`` in
-``artifacts/<preset>/``; `bench` the three tables, ``compare.html`` and ``compare.md`` in a folder of its own there.
+`run` leaves ``results.csv``, ``paired.csv``, ``cells.csv``, ``notebooks/`` (executed), and ``report.html`` with the
+pages of the notebooks in ``report/``, in ``artifacts/<preset>/``; `bench` the three tables, ``compare.html`` and
+``compare.md`` in a folder of its own there.
 """
 
-import html
+import datetime
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -13,24 +14,12 @@ from typing import Any, NamedTuple
 
 import nbformat
 import pandas as pd
-import plotly.graph_objects as go
-from nbconvert.filters import markdown2html
-from plotly.offline import get_plotlyjs
 from tqdm.auto import tqdm
 
 from sellarec_lab import compare, data, kg, runtime, views
 from sellarec_lab.config import Preset
-from sellarec_lab.report.notebooks import execute, numbered
-
-_STYLE = """
-body{font:16px/1.55 system-ui,sans-serif;max-width:1080px;margin:2rem auto;padding:0 1rem;color:#1a1a1a}
-table{border-collapse:collapse;font-size:14px;margin:1rem 0}td,th{border-bottom:1px solid #ddd;padding:.3rem .7rem;
-text-align:right}th:first-child,td:first-child{text-align:left}pre{background:#f6f6f6;padding:.6rem;overflow:auto;
-font-size:13px}summary{cursor:pointer;color:#555}section{border-top:3px solid #0072B2;margin-top:3rem}
-.words td,.words th{text-align:left;vertical-align:top}.anchor-link{display:none}
-nav a{margin-right:1rem}.scroll{overflow-x:auto}
-"""
-_live = partial(go.Figure.to_html, full_html=False, include_plotlyjs=False)  # for a page that brings plotly itself
+from sellarec_lab.report import front, pages
+from sellarec_lab.report.notebooks import execute, notebook_folder, numbered
 
 
 class Asked(NamedTuple):
@@ -67,26 +56,46 @@ def run(cfg: Preset, root: str | None = None, seeds: int = 1, notebooks: bool = 
     started = time.perf_counter()
     print(runtime.describe(cfg), flush=True)
     data_set, out = data.load(cfg.dataset, root), runtime.artifacts_folder(cfg.artifacts) / cfg.name
-    chosen, executed = compare.models_for(data_set), []
+    chosen, executed = compare.models_for(data_set), {}
     if not chosen:
         raise ValueError(f"{cfg.name}: test holds likes alone, so there is nothing to rate; take the command 'lcrec'")
-    pages = numbered() if notebooks else []
-    with tqdm(total=len(chosen) * seeds + len(pages), desc="all", unit="part") as bar:
+    books = numbered() if notebooks else []
+    with tqdm(total=len(chosen) * seeds + len(books), desc="all", unit="part") as bar:
         tick = partial(_tick, bar)
         scored = compare.run(cfg, data_set, chosen, seeds, tick, int(runtime.workers().value))
         if scored.failures:
             raise RuntimeError("; ".join(f"{m}, seed {s}: {e}" for (m, s), e in scored.failures.items()))
         results, paired = compare.table(cfg, data_set, scored), compare.paired_tests(scored)
         _write(out, results=results, paired=paired, cells=compare.cells(cfg, data_set, scored))
-        for page in pages:
-            executed.append((page.stem, execute(page, cfg.name, out / "notebooks" / page.name)))
-            tick(page.stem)
-    if pages:
-        runtime.write_text(out / "report.html", _page(results, paired, executed))
+        for book in books:
+            executed[book] = execute(book, cfg.name, out / "notebooks" / book.name)
+            tick(book.stem)
+    if books:
+        write(cfg, seeds, results, paired, executed)
     _say(out, compare.summary(results), started)
-    if pages:
-        print(f"open {out / 'report.html'} in a browser: the table, its figures, and every notebook as it ran")
+    if books:
+        print(f"open {out / 'report.html'} in a browser: what is seen, the table, and every notebook as it ran")
     return results
+
+
+def write(
+    cfg: Preset, seeds: int, results: pd.DataFrame, paired: pd.DataFrame, executed: dict[Path, nbformat.NotebookNode]
+) -> Path:
+    """The report of a run: its first page, whose path is returned, and in ``report/`` beside it a page a notebook.
+
+    Args:
+        cfg, seeds: what ran.
+        results, paired: its tables, from `compare`.
+        executed: notebook of the checkout -> its executed copy.
+    """
+    out = runtime.artifacts_folder(cfg.artifacts) / cfg.name
+    made = pages.write(out, executed, notebook_folder().parent)
+    facts = {
+        "preset": cfg.name, "seeds": _seeds(cfg, seeds), "commit": runtime.commit(),
+        "date": f"{datetime.datetime.now():%Y-%m-%d %H:%M}", "device": runtime.device().value,
+    }  # fmt: skip
+    runtime.write_text(out / "report.html", front.first_page(results, paired, facts, made))
+    return out / "report.html"
 
 
 def bench(
@@ -172,11 +181,15 @@ def _birth(cfg: Preset, seeds: int, cells: pd.DataFrame, minutes: float) -> str:
     versions = runtime.versions()
     names = ", ".join(f"{n} {versions[n]}" for n in ("torch", "transformers", "peft", "bitsandbytes"))
     work = cells.groupby("model")["seconds"].sum().sum() / 60
-    last = ", ".join(map(str, range(cfg.seed, cfg.seed + seeds)))
     return (
-        f"Seeds {last}; commit {runtime.commit()}; {names}; {runtime.device()}. This call took {minutes:.0f} minutes; "
+        f"Seeds {_seeds(cfg, seeds)}; commit {runtime.commit()}; {names}; {runtime.device()}. "
+        f"This call took {minutes:.0f} minutes; "
         f"each row alone, with all it rests on, would take the {work:.0f} minutes that the rows add up to."
     )
+
+
+def _seeds(cfg: Preset, seeds: int) -> str:
+    return ", ".join(map(str, range(cfg.seed, cfg.seed + seeds)))
 
 
 def _write(out: Path, **tables: pd.DataFrame) -> None:
@@ -185,67 +198,18 @@ def _write(out: Path, **tables: pd.DataFrame) -> None:
 
 
 def _bench_page(results: pd.DataFrame, tests: pd.DataFrame, cells: pd.DataFrame, against: str) -> str:
-    named = _named(results)
+    named = compare.titled(results)
     first, second = compare.compared_by(results["metric"])
     figures = [views.results_forest(named, first), views.results_forest(named, second)]
     if (results["model"] == "oracle").any():
         figures.append(views.gap_closed(named))
     if len(tests):  # with one model there is nothing to compare
-        figures.append(views.paired_forest(_named(tests), first, against=compare.TITLES[against]))
+        figures.append(views.paired_forest(compare.titled(tests), first, against=compare.TITLES[against]))
     if (cells["seconds"] > 0).any():
-        figures.append(views.cost_against_quality(_named(cells), named, first))
-    table, body = compare.summary(results, cells)._repr_html_(), "".join(map(_live, figures))
+        figures.append(views.cost_against_quality(compare.titled(cells), named, first))
+    table, body = compare.summary(results, cells)._repr_html_(), "".join(map(pages.figure, figures))
     rows = [(m.title, m.group, m.source) for n, m in compare.METHODS.items() if n in set(results["model"])]
     methods = pd.DataFrame(rows, columns=["model", "group", "what it is"])
-    notes = methods.to_html(border=0, index=False, classes="words")
-    return _document("every method", f"<div class='scroll'>{table}</div>{body}<h2>The methods</h2>{notes}")
-
-
-def _named(frame: pd.DataFrame) -> pd.DataFrame:
-    """Models by title, as figures show them."""
-    return frame.assign(model=[m if m == "oracle" else compare.TITLES[m] for m in frame["model"]])
-
-
-def _page(results: pd.DataFrame, paired: pd.DataFrame, executed: list[tuple[str, nbformat.NotebookNode]]) -> str:
-    """One self-contained page: the table, the figures of every notebook, code folded away."""
-    links = "".join(f"<a href='#{name}'>{html.escape(name)}</a>" for name, _ in executed)
-    sections = "".join(f"<section id='{name}'>{_body(book)}</section>" for name, book in executed)
-    table, forest = compare.summary(results).to_html(border=0), _live(views.results_forest(_named(results)))
-    tests = paired.round(4).to_html(border=0, index=False)
-    body = f"<nav>{links}</nav><div class='scroll'>{table}</div>{forest}"
-    return _document("results", f"{body}<details><summary>paired tests</summary>{tests}</details>{sections}")
-
-
-def _document(title: str, body: str) -> str:
-    """A page that opens offline."""
-    return (
-        f"<!doctype html><html lang='en'><meta charset='utf-8'><title>sellarec_lab: {title}</title>"
-        f"<style>{_STYLE}</style><script>{get_plotlyjs()}</script><body><h1>sellarec_lab: {title}</h1>{body}"
-        "</body></html>"
-    )
-
-
-def _body(book: nbformat.NotebookNode) -> str:
-    parts = []
-    for cell in book.cells:
-        if cell.cell_type == "markdown":
-            parts.append(markdown2html(cell.source))
-        elif cell.cell_type == "code":
-            parts.append(f"<details><summary>code</summary><pre>{html.escape(cell.source)}</pre></details>")
-            parts += [_output(output) for output in cell.outputs]
-    return "".join(parts)
-
-
-def _output(output: nbformat.NotebookNode) -> str:
-    """One output as HTML: figures live, tables as they are, text as text; progress bars are left out."""
-    if output.output_type == "stream":
-        return "" if output.name == "stderr" else f"<pre>{html.escape(output.text)}</pre>"
-    bundle = output.get("data", {})
-    if "application/vnd.plotly.v1+json" in bundle:
-        figure = bundle["application/vnd.plotly.v1+json"]
-        return _live(go.Figure(data=figure["data"], layout=figure["layout"]))
-    if "text/html" in bundle:  # beside a widget it is the static form
-        return f"<div class='scroll'>{bundle['text/html']}</div>"
-    if "application/vnd.jupyter.widget-view+json" in bundle:
-        return ""
-    return f"<pre>{html.escape(bundle.get('text/plain', ''))}</pre>"
+    heads = "<h1>sellarec_lab: every method</h1>", "<h2>The methods</h2>"
+    body = f"<main>{heads[0]}<div class='scroll'>{table}</div>{body}{heads[1]}{pages.table(methods, 'words')}</main>"
+    return pages.document("every method", body, plotly="")

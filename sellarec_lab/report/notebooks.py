@@ -8,6 +8,12 @@ from tqdm.auto import tqdm
 
 from sellarec_lab import runtime
 
+# A page has room for what a screen cuts off.
+_UNCUT = (
+    "--IPKernelApp.exec_lines=import pandas; "
+    "pandas.set_option('display.max_colwidth', None, 'display.max_columns', None); del pandas"
+)
+
 
 def notebook_folder() -> Path:
     """The numbered notebooks of the checkout.
@@ -36,7 +42,9 @@ def execute(page: Path, preset: str, target: Path) -> nbformat.NotebookNode:
     for cell in book.cells:
         if "parameters" in cell.metadata.get("tags", []):
             cell.source = f'PRESET = "{preset}"'
-    client = NotebookClient(book, timeout=1800, resources={"metadata": {"path": str(page.parent)}})
+    client = NotebookClient(
+        book, timeout=1800, resources={"metadata": {"path": str(page.parent)}}, extra_arguments=[_UNCUT]
+    )
     cells = [c for c in book.cells if c.cell_type == "code"]
     with tqdm(total=len(cells), desc=page.stem, unit="cell", leave=False) as bar:
         client.on_cell_executed = lambda **_: bar.update()

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from sellarec_lab.views.results import ORACLE, _chosen
+from sellarec_lab.views.results import _chosen, is_oracle
 from sellarec_lab.views.style import BLACK, BLUE, GREY, dress, extent, intervals, need_columns
 
 _TICKS = {
@@ -33,9 +33,9 @@ def cost_against_quality(
     """
     need_columns(costs, ("model", "seconds", "peak_gb"), "costs")
     rows, failed = _chosen(results, metric, split)
-    oracle = rows.loc[rows["model"] == ORACLE, "value"]
+    oracle = rows.loc[is_oracle(rows), "value"]
     mean = costs.groupby("model", as_index=False)[["seconds", "peak_gb"]].mean()
-    models = rows.loc[rows["model"] != ORACLE, ["model", "name", "value", "low", "high"]]
+    models = rows.loc[~is_oracle(rows), ["model", "name", "value", "low", "high"]]
     found = models.merge(mean[mean["seconds"] > 0], on="model")
     if found.empty:
         raise ValueError(f"costs and results share no model with seconds above 0; results: {models['model'].tolist()}")

@@ -11,7 +11,7 @@ from sellarec_lab import metrics
 from sellarec_lab.views.style import BLACK, BLUE, GREY, dress, extent, intervals, need_columns, plain
 
 COLUMNS = ("model", "split", "metric", "value", "low", "high")
-ORACLE = "oracle"
+ORACLE = "oracle"  # or a title that begins with it
 _CHANCE = 0.5
 _SHOWN = 0.05
 _SMALLER_IS_BETTER = ("log_loss", "ece")
@@ -26,7 +26,7 @@ def results_forest(results: pd.DataFrame, metric: str = "auc", split: str = "tes
         ValueError: columns, metric or split are missing, no model has a value, or a model occurs twice.
     """
     rows, failed = _chosen(results, metric, split)
-    oracle, edges = rows["model"] == ORACLE, [*rows["low"], *rows["high"]]
+    oracle, edges = is_oracle(rows), [*rows["low"], *rows["high"]]
     colour = np.where(oracle, BLACK, BLUE)
     figure = go.Figure()
     for name, low, high, ink in zip(rows["name"], rows["low"], rows["high"], colour):
@@ -61,10 +61,10 @@ def gap_closed(results: pd.DataFrame, metric: str = "auc", split: str = "test") 
         ValueError: the table has no row for the model "oracle", and all that `results_forest` raises.
     """
     rows, _ = _chosen(results, metric, split)
-    oracle = rows.loc[rows["model"] == ORACLE, "value"]
+    oracle = rows.loc[is_oracle(rows), "value"]
     if oracle.empty:
         raise ValueError(f"no model {ORACLE!r} among {rows['model'].tolist()}: without it the gap is not known")
-    rows, best = rows[rows["model"] != ORACLE], float(oracle.iloc[0])
+    rows, best = rows[~is_oracle(rows)], float(oracle.iloc[0])
     share = rows[["value", "low", "high"]].map(lambda v: metrics.gap_closed(v, best, _CHANCE))
     figure = go.Figure().add_bar(
         x=share["value"], y=rows["name"], orientation="h", marker={"color": BLUE}, width=0.62, customdata=rows["value"],
@@ -109,6 +109,11 @@ def paired_forest(
     rows["text"] = rows["value"].map("{:+.3f}".format)
     note = f"right of zero {against} scores higher; filled: p below {_SHOWN} after Holm's correction"
     return _finish(figure, rows, f"How far {against} is from every model, {metric.upper()}", note, failed)
+
+
+def is_oracle(models: pd.DataFrame) -> pd.Series:
+    """Which rows are the oracle's, by name or by title."""
+    return models["model"].str.lower().str.startswith(ORACLE)
 
 
 def _chosen(results: pd.DataFrame, metric: str, split: str, what: str = "results") -> tuple[pd.DataFrame, int]:
