@@ -4,7 +4,7 @@ PRESET ?= fast
 STAMP := .venv/.installed
 AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root) # in a container one often is, and Jupyter wants to hear it
 
-.PHONY: help run lab world test bench soak browser pictures slides chromium colab lint clean
+.PHONY: help run lab world test course bench soak browser pictures slides chromium colab lint clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -18,8 +18,14 @@ lab: $(STAMP) ## open the notebooks in JupyterLab
 world: $(STAMP) ## rebuild the embedded world in data/tiny from its seed
 	.venv/bin/python -m sellarec_lab world
 
-test: lint ## lint, then unit tests and all notebooks in fast mode, two files at a time
-	OMP_NUM_THREADS=1 .venv/bin/pytest -n 2 --dist loadfile --nbmake --nbmake-timeout=600 --ignore=tests/colab tests notebooks
+test: lint ## lint, then unit tests and all notebooks, exercises open and solved, in fast mode, two files at a time
+	.venv/bin/python docs/course.py --tested
+	OMP_NUM_THREADS=1 .venv/bin/pytest -n 2 --dist loadfile --nbmake --nbmake-timeout=600 --ignore=tests/colab tests \
+		artifacts/course/tested
+
+course: $(STAMP) ## the course in artifacts/course: slides, student and solution notebooks, checked
+	.venv/bin/python docs/course.py
+	.venv/bin/pytest -q tests/test_course.py
 
 bench: $(STAMP) ## speed, in turns: beam search beside transformers' own, links beside PyKEEN (SELLAREC_DATA: FB15k-237); growth
 	.venv/bin/python docs/decoding.py

@@ -1,4 +1,7 @@
-"""The answer key: ``check(yours, ours)`` compares an exercise with what the package computes."""
+"""The answer key: ``check(yours, ours)`` compares an exercise with what the package computes.
+
+A message says of what kind and shape the answer is, and where yours differs first; it never shows the answer itself.
+"""
 
 import html
 import itertools
@@ -41,14 +44,21 @@ class Result:
 def check(yours: Any, ours: Any, name: str = "exercise", atol: float = 1e-5, hint: str = "") -> Result:
     """Compare numbers, strings, arrays, tensors, tables, or lists and dicts of them.
 
-    ``yours`` left at ``...`` or ``None`` is not an error but "not attempted yet", so a notebook with
+    ``yours`` left at ``...``, ``None`` or a list of these is not an error but "not attempted yet", so a notebook with
     open exercises still runs from top to bottom. ``hint`` is shown until the check passes. Numbers
-    agree within ``atol`` or within one part in 100,000, and NaN agrees with NaN.
+    agree within ``atol`` or within one part in 100,000, and NaN agrees with NaN. No value of ``ours`` is told.
     """
-    if yours is ... or yours is None:
+    if _open(yours):
         return Result(name, NOT_ATTEMPTED, "replace the ... with your answer and run the cell again", hint)
     difference = _difference(yours, ours, atol)
     return Result(name, DIFFERS, difference, hint) if difference else Result(name, PASSED)
+
+
+def _open(value: Any) -> bool:
+    """Left at ``...``, or what a function left at ``...`` gives: None, or a list of nothing else."""
+    if isinstance(value, list | tuple):
+        return len(value) > 0 and all(map(_open, value))
+    return value is ... or value is None
 
 
 def _difference(yours: Any, ours: Any, atol: float) -> str:
@@ -63,7 +73,7 @@ def _difference(yours: Any, ours: Any, atol: float) -> str:
         return _array_difference(yours, ours, atol)
     if isinstance(ours, list | tuple):
         return _sequence_difference(yours, ours, atol)
-    return "" if yours == ours else f"yours is {_short(yours)}, expected {_short(ours)}"
+    return "" if yours == ours else f"yours is {_short(yours)}, expected another {type(ours).__name__}"
 
 
 def _array_difference(yours: Any, ours: Any, atol: float) -> str:
@@ -90,11 +100,10 @@ def _first_difference(got: np.ndarray, expected: np.ndarray, atol: float) -> str
     if not wrong.any():
         return ""
     if not expected.ndim:
-        return f"yours is {got.item()!r}, expected {expected.item()!r}"
+        return f"yours is {got.item()!r}, expected another value"
     at = tuple(int(i) for i in np.argwhere(wrong)[0])
     place = ", ".join(map(str, at))
-    first = f"first at [{place}]: yours {_short(got[at].item())}, expected {_short(expected[at].item())}"
-    return f"{wrong.sum()} of {wrong.size} values differ, {first}"
+    return f"{wrong.sum()} of {wrong.size} values differ, first at [{place}]: yours {_short(got[at].item())}"
 
 
 def _table_difference(yours: Any, ours: pd.DataFrame | pd.Series, atol: float) -> str:
@@ -103,7 +112,7 @@ def _table_difference(yours: Any, ours: pd.DataFrame | pd.Series, atol: float) -
     if isinstance(ours, pd.Series):
         yours, ours = yours.to_frame("value"), ours.to_frame("value")
     if list(yours.columns) != list(ours.columns):
-        return f"the columns are {list(yours.columns)}, expected {list(ours.columns)}"
+        return f"the columns are {list(yours.columns)}, expected {len(ours.columns)} columns with other names"
     if len(yours) != len(ours):
         return f"there are {len(yours)} rows, expected {len(ours)}"
     if difference := _array_difference(yours.index.to_numpy(), ours.index.to_numpy(), atol):
@@ -116,7 +125,7 @@ def _dict_difference(yours: Any, ours: dict, atol: float) -> str:
     if not isinstance(yours, dict):
         return f"yours is a {type(yours).__name__}, expected a dict"
     if yours.keys() != ours.keys():
-        return f"the keys are {_short(list(yours))}, expected {_short(list(ours))}"
+        return f"the keys are {_short(list(yours))}, expected {len(ours)} keys with other names"
     return _first((f"[{key!r}]", _difference(yours[key], ours[key], atol)) for key in ours)
 
 
@@ -134,8 +143,7 @@ def _text_difference(yours: Any, ours: str) -> str:
     if yours == ours:
         return ""
     at = next(i for i, (a, b) in enumerate(itertools.zip_longest(yours, ours)) if a != b)
-    got, expected = yours[at : at + 30] or "the end", ours[at : at + 30] or "the end"
-    return f"the texts part at character {at}: yours goes on {got!r}, expected {expected!r}"
+    return f"the texts part at character {at}, where yours goes on {yours[at : at + 30] or 'the end'!r}"
 
 
 def _first(found: Iterable[tuple[str, str]]) -> str:

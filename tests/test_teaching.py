@@ -58,7 +58,7 @@ def test_close_is_close_enough(yours, ours):
     assert check(yours, ours)
 
 
-@pytest.mark.parametrize("yours", [..., None])
+@pytest.mark.parametrize("yours", [..., None, [None, None], (..., [None])], ids=repr)
 def test_open_exercise_is_falsy_and_raises_nothing(yours):
     result = check(yours, np.ones(3), name="softmax", hint="divide by the sum")
     assert not result
@@ -69,15 +69,15 @@ def test_open_exercise_is_falsy_and_raises_nothing(yours):
 @pytest.mark.parametrize(
     ("yours", "ours", "says"),
     [
-        (0.4, 0.3, "yours is 0.4, expected 0.3"),
+        (0.4, 0.3, "yours is 0.4, expected another value"),
         ("0.3", 0.3, "expected a number"),
         (object(), np.ones(2), "expected an array of shape (2,)"),
         (np.ones((2, 3)), np.ones((3, 2)), "the shape is (2, 3), expected (3, 2)"),
         (np.ones(2), np.array([True, True]), "the dtype is float64, expected bool"),
         (np.array([[1.0, 2.0], [3.0, 9.0]]), np.array([[1.0, 2.0], [3.0, 4.0]]), "1 of 4 values differ"),
         (np.array([[1.0, 9.0], [3.0, 9.0]]), np.array([[1.0, 2.0], [3.0, 4.0]]), "[0, 1]: yours 9.0"),
-        (np.array([1.0, np.nan]), np.array([1.0, 2.0]), "yours nan, expected 2.0"),
-        (np.array(["Yes"]), np.array(["No"]), "yours 'Yes', expected 'No'"),
+        (np.array([1.0, np.nan]), np.array([1.0, 2.0]), "first at [1]: yours nan"),
+        (np.array(["Yes"]), np.array(["No"]), "first at [0]: yours 'Yes'"),
         ("Answer: Yes", "Answer: No", "character 8"),
         ("Answer", "Answer:", "'the end'"),
         (["a"], "a", "expected text"),
@@ -91,7 +91,7 @@ def test_open_exercise_is_falsy_and_raises_nothing(yours):
         ([1, 2], [1, 3], "[1]: yours is 2"),
         ([1], [1, 3], "there are 1 values, expected 2"),
         (7, [1, 3], "expected 2 values"),
-        ({1}, {2}, "yours is {1}, expected {2}"),
+        ({1}, {2}, "yours is {1}, expected another set"),
     ],
 )
 def test_says_what_differs_first(yours, ours, says):
@@ -108,3 +108,33 @@ def test_tolerance_is_the_callers_choice():
 def test_html_is_escaped_and_hint_hidden_once_passed():
     assert "a &lt;b&gt;" in check(1, 2, name="a <b>")._repr_html_()
     assert "secret" not in check(1, 1, hint="secret")._repr_html_()
+
+
+SECRET = 31337
+
+
+@pytest.mark.parametrize(
+    ("yours", "ours"),
+    [
+        (1, SECRET),
+        ("1", SECRET),
+        (np.zeros(2), np.array([0, SECRET])),
+        (["a", "b"], ["a", f"x{SECRET}"]),
+        ("a text", f"a secret {SECRET}"),
+        ("a", f"a{SECRET}"),
+        ({1}, {SECRET}),
+        ({1: 0}, {SECRET: 0}),
+        ({"a": 1}, {"a": SECRET}),
+        (TABLE, TABLE.rename(columns={"score": f"{SECRET}"})),
+        (TABLE, TABLE.set_axis([0, SECRET])),
+        (TABLE, TABLE.assign(score=SECRET)),
+        (TABLE["score"], TABLE["score"] + SECRET),
+        (Pair([1], 0.5), Pair([1], SECRET)),
+        (Pair, SECRET),
+    ],
+    ids=repr,
+)
+def test_the_answer_is_never_told(yours, ours):
+    result = check(yours, ours, name="guess", hint="think")
+    assert result.status == "differs" and result.message
+    assert str(SECRET) not in repr(result) + result._repr_html_()
