@@ -11,7 +11,7 @@ from bs4 import BeautifulSoup
 from nbclient.exceptions import CellExecutionError
 
 from sellarec_lab import compare, config, report
-from sellarec_lab.report import cells, front, jobs, pages
+from sellarec_lab.report import cells, front, jobs, notebooks, pages
 from sellarec_lab.report.prose import Prose, formula
 from sellarec_lab.report.site import Site
 
@@ -39,6 +39,15 @@ def test_a_failing_notebook_raises_and_leaves_its_copy(tmp_path):
     with pytest.raises(CellExecutionError, match="ZeroDivisionError"):
         report.execute(tmp_path / "00.ipynb", "fast", tmp_path / "copy.ipynb")
     assert "ZeroDivisionError" in (tmp_path / "copy.ipynb").read_text()
+
+
+def test_two_at_a_time_and_one_that_fails_stops_no_other(tmp_path):
+    nbformat.write(book('PRESET = "tiny"', "print(PRESET)"), tmp_path / "00.ipynb")
+    nbformat.write(book('PRESET = "tiny"', "1 / 0"), tmp_path / "01.ipynb")
+    with pytest.raises(RuntimeError, match=r"01\.ipynb: ZeroDivisionError: division by zero"):
+        list(notebooks.execute_all(sorted(tmp_path.glob("*.ipynb")), "fast", tmp_path / "out", 2))
+    assert "fast\n" in (tmp_path / "out" / "00.ipynb").read_text().replace("\\n", "\n")
+    assert (tmp_path / "out" / "01.ipynb").is_file()
 
 
 # ------------------------------------------------------------------------------------------------ cells

@@ -2,11 +2,8 @@
 
 import contextlib
 import dataclasses
-import functools
 import json
 import os
-import threading
-import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator
 
@@ -176,52 +173,22 @@ def cells_made(
             yield from ((cell, f"a worker was killed ({death}); run again to go on") for cell in waiting)
 
 
+def _pool(workers: int, cluster: str | None) -> contextlib.AbstractContextManager[joblib.Parallel]:
+    """Processes of this machine, or the workers of a Dask cluster: the same call."""
+    return runtime.at_once(workers) if cluster is None else _on_cluster(cluster)
+
+
 @contextlib.contextmanager
-def _pool(workers: int, cluster: str | None) -> Iterator[joblib.Parallel]:
-    """joblib's own processes, or the workers of a Dask cluster: the same call."""
-    if cluster is None:
-        threads = max(1, (os.cpu_count() or 1) // max(1, workers))
-        backend = {"backend": "loky", "inner_max_num_threads": threads} if workers > 1 else {"backend": "sequential"}
-        quiet = _quiet_children() if workers > 1 else contextlib.nullcontext()
-        with runtime.stopping.taking_workers_along(), quiet, joblib.parallel_config(**backend):
-            yield joblib.Parallel(workers, return_as="generator_unordered", pre_dispatch="all")
-        return
+def _on_cluster(address: str) -> Iterator[joblib.Parallel]:
     from distributed import Client
 
-    with Client(cluster), joblib.parallel_config(backend="dask"):
-        yield joblib.Parallel(workers, return_as="generator_unordered", pre_dispatch="all")
-
-
-@contextlib.contextmanager
-def _quiet_children() -> Iterator[None]:
-    """Progress bars of several processes would overwrite each other: children show none."""
-    before = os.environ.get("TQDM_DISABLE")
-    os.environ["TQDM_DISABLE"] = "1"
-    try:
-        yield
-    finally:
-        os.environ.pop("TQDM_DISABLE")
-        if before is not None:
-            os.environ["TQDM_DISABLE"] = before
-
-
-@functools.cache
-def _die_with_parent() -> None:
-    """A worker whose parent was killed would train on, unseen; what it has so far is in its checkpoint."""
-
-    def watch(parent: int) -> None:
-        while os.getppid() == parent:
-            time.sleep(1.0)
-        os._exit(1)
-
-    threading.Thread(target=watch, args=(os.getppid(),), daemon=True).start()
+    with Client(address), joblib.parallel_config(backend="dask"):
+        yield joblib.Parallel(-1, return_as="generator_unordered", pre_dispatch="all")
 
 
 def _attempt(cell: Cell, data: Interactions, caller: int) -> tuple[Cell, str | None]:
     """Make a cell; what went wrong as one line, or None. The whole traceback goes to a file beside the results."""
-    if os.getpid() != caller:
-        _die_with_parent()
-        runtime.stopping.listen()
+    runtime.at_work(caller)
     cfg, name, asked = cell
     try:
         for task, split in asked:

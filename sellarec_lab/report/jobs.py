@@ -19,7 +19,7 @@ from tqdm.auto import tqdm
 from sellarec_lab import compare, data, kg, runtime, views
 from sellarec_lab.config import Preset
 from sellarec_lab.report import front, pages
-from sellarec_lab.report.notebooks import execute, notebook_folder, numbered
+from sellarec_lab.report.notebooks import execute_all, notebook_folder, numbered
 
 
 class Asked(NamedTuple):
@@ -56,21 +56,21 @@ def run(cfg: Preset, root: str | None = None, seeds: int = 1, notebooks: bool = 
     started = time.perf_counter()
     print(runtime.describe(cfg), flush=True)
     data_set, out = data.load(cfg.dataset, root), runtime.artifacts_folder(cfg.artifacts) / cfg.name
-    chosen, executed = compare.models_for(data_set), {}
+    chosen, at_once = compare.models_for(data_set), int(runtime.workers().value)
     if not chosen:
         raise ValueError(f"{cfg.name}: test holds likes alone, so there is nothing to rate; take the command 'lcrec'")
     books = numbered() if notebooks else []
     with tqdm(total=len(chosen) * seeds + len(books), desc="all", unit="part") as bar:
         tick = partial(_tick, bar)
-        scored = compare.run(cfg, data_set, chosen, seeds, tick, int(runtime.workers().value))
+        scored = compare.run(cfg, data_set, chosen, seeds, tick, at_once)
         if scored.failures:
             raise RuntimeError("; ".join(f"{m}, seed {s}: {e}" for (m, s), e in scored.failures.items()))
         results, paired = compare.table(cfg, data_set, scored), compare.paired_tests(scored)
         _write(out, results=results, paired=paired, cells=compare.cells(cfg, data_set, scored))
-        for book in books:
-            executed[book] = execute(book, cfg.name, out / "notebooks" / book.name)
+        for book in execute_all(books, cfg.name, out / "notebooks", at_once) if books else ():
             tick(book.stem)
     if books:
+        executed = {book: nbformat.read(out / "notebooks" / book.name, as_version=4) for book in books}
         write(cfg, seeds, results, paired, executed)
     _say(out, compare.summary(results), started)
     if books:

@@ -1,9 +1,13 @@
 """The numbered notebooks of the checkout: where they are, and how they are executed."""
 
+import os
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import joblib
 import nbformat
 from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError
 from tqdm.auto import tqdm
 
 from sellarec_lab import runtime
@@ -30,6 +34,33 @@ def notebook_folder() -> Path:
 def numbered() -> list[Path]:
     """The notebooks in their order."""
     return sorted(notebook_folder().glob("[0-9][0-9]*.ipynb"))
+
+
+def execute_all(books: Sequence[Path], preset: str, folder: Path, at_once: int) -> Iterator[Path]:
+    """Execute notebooks into ``folder``, so many at a time, and tell which is done. The later ones, which train most,
+    begin.
+
+    Raises:
+        RuntimeError: cells failed; names notebooks and errors, when the others are done.
+    """
+    failed = []
+    with runtime.at_once(min(at_once, len(books))) as parallel:
+        jobs = (joblib.delayed(_attempt)(book, preset, folder / book.name, os.getpid()) for book in reversed(books))
+        for book, error in parallel(jobs):
+            failed += [f"{folder / book.name}: {error}"] if error else []
+            yield book
+    if failed:
+        raise RuntimeError("; ".join(failed))
+
+
+def _attempt(book: Path, preset: str, target: Path, caller: int) -> tuple[Path, str]:
+    """The notebook and its error, in words: nbclient's own can't travel between processes."""
+    runtime.at_work(caller)
+    try:
+        execute(book, preset, target)
+    except CellExecutionError as error:
+        return book, f"{error.ename}: {error.evalue}"
+    return book, ""
 
 
 def execute(page: Path, preset: str, target: Path) -> nbformat.NotebookNode:
