@@ -110,9 +110,11 @@ class Walk {
     const step = (now) => {
       const next = Math.min(this.last, this.at + (before === undefined ? 0 : (now - before) / 1000 / SECONDS));
       before = now;
+      const another = Math.round(next) !== Math.round(this.at);
       this.at = next;
-      this.slider.value = Math.floor(next);
-      this.draw(still ? Math.floor(next) : next);
+      this.slider.value = Math.round(next);
+      if (another) this.tell();
+      this.draw(still ? Math.round(next) : next);
       if (next >= this.last) return this.stop();
       this.frame = requestAnimationFrame(step);
     };
