@@ -8,6 +8,7 @@ import pandas as pd
 from sellarec_lab import compare, metrics, views
 from sellarec_lab.report import pages
 
+_BREAK = "|"  # where a line ends in a cell that pandas escapes
 _SHOWN = 0.05  # p after Holm's correction, as the figures fill it
 
 
@@ -99,9 +100,9 @@ def _with_intervals(wide: compare.Summary) -> str:
     """The table again, each interval below its value."""
     below = pd.DataFrame(wide).fillna("").astype(str)
     below = below.apply(
-        lambda column: column.str.replace(" [", "\n", regex=False).str.replace(", ", " to ").str.strip("]")
+        lambda column: column.str.replace(" [", _BREAK, regex=False).str.replace(", ", " to ").str.strip("]")
     )
-    return f"<div class='scroll intervals'>{below.to_html(border=0)}</div>"
+    return f"<div class='scroll intervals'>{below.to_html(border=0).replace(_BREAK, '<br>')}</div>"
 
 
 def _ways_on(made: list[pages.Page]) -> str:
