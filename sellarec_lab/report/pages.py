@@ -114,7 +114,8 @@ def _page(source: Path, book: nbformat.NotebookNode, site: Site) -> Page:
     claims, held = body.count("<b title='"), body.count("<b title='held'>")
     said = re.search(r"<p><strong>By the end you will have shown that</strong>[ ,]*(.*?)</p>", body, re.DOTALL)
     title = prose.headings[0].text if prose.headings else source.stem
-    return Page(site.pages[source.resolve()], title, said[1] if said else "", body, prose.headings, held, claims)
+    claim = re.sub(r"</?a\b[^>]*>", "", said[1]) if said else ""  # it stands on the first page too, in another folder
+    return Page(site.pages[source.resolve()], title, claim, body, prose.headings, held, claims)
 
 
 def _text(source: Path, site: Site) -> Page:
