@@ -30,11 +30,11 @@ from sellarec_lab.metrics.rating import (
     user_map,
     user_ndcg,
 )
-from sellarec_lab.metrics.uncertainty import Interval, Paired, detectable, interval, mean_interval, paired
+from sellarec_lab.metrics.uncertainty import Interval, Paired, detectable, interval, paired
 
 __all__ = [
     "Calibration", "Interval", "Paired", "auc", "calibrate", "detectable", "expected_calibration_error",
-    "gap_closed", "interval", "linear_cka", "log_loss", "matched_cosine", "mean_average_precision", "mean_interval",
-    "ndcg", "neighbour_overlap", "neighbours", "paired", "per_query", "probabilities", "quality", "rank_targets",
+    "gap_closed", "interval", "linear_cka", "log_loss", "matched_cosine", "mean_average_precision", "ndcg",
+    "neighbour_overlap", "neighbours", "paired", "per_query", "probabilities", "quality", "rank_targets",
     "retrieval_at", "scorable_users", "shuffled", "uauc", "user_auc", "user_map", "user_ndcg", "value",
 ]  # fmt: skip

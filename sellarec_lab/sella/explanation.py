@@ -1,7 +1,7 @@
 """One prediction taken apart: what `explain` and `Recommender.attention` hand to a reader or a view."""
 
 import html
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -45,7 +45,6 @@ class Explanation:
         without: kind → score of the prompt without all its tokens of this kind; the words stay.
         without_titles: each title of the history that is shown, in order, with the score without it.
         answers: the two answers, first the one that means "like".
-        items: at a title's token the item's id, else 0; empty where nobody noted it.
 
     Raises:
         ValueError: tokens, roles and ids of different numbers; all three are named.
@@ -59,7 +58,6 @@ class Explanation:
     without: dict[str, float]
     without_titles: list[LeftOut]
     answers: tuple[AnswerToken, ...]
-    items: Sequence[int] = ()
 
     def __post_init__(self) -> None:
         lengths = {name: len(getattr(self, name)) for name in ("tokens", "roles", "ids")}
@@ -129,7 +127,7 @@ def explain(model, prompt: Prompt, drop: Callable[[int], Prompt] | None = None) 
     left_out = [LeftOut(*title, s) for title, s in zip(titles.items(), rest[len(kinds) :], strict=True)]
     return Explanation(
         prompt, model.encoder.shown(encoded), _roles(prompt, encoded), encoded.ids, score, dict(zip(kinds, rest)),
-        left_out, _answers(model, prompt), _items(prompt, encoded),
+        left_out, _answers(model, prompt),
     )  # fmt: skip
 
 
@@ -151,13 +149,6 @@ def _roles(prompt: Prompt, encoded: Encoded) -> list[str]:
     for span in spans_of(prompt, encoded):
         roles[span.first : span.end] = [span.kind] * (span.end - span.first)
     return roles
-
-
-def _items(prompt: Prompt, encoded: Encoded) -> list[int]:
-    items = [0] * len(encoded.ids)
-    for segment, (first, end) in zip(prompt.segments, encoded.spans, strict=True):
-        items[first:end] = [getattr(segment, "item_id", 0)] * (end - first)
-    return items
 
 
 def _answers(model, prompt: Prompt) -> tuple[AnswerToken, ...]:

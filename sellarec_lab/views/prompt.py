@@ -91,11 +91,10 @@ def parts(explanation: Explanation) -> list[Part]:
     return slots + [Part(gone.title, "", gone.score, gone.item_id) for gone in explanation.without_titles]
 
 
-def boxes(explanation: Explanation, ids: bool = True, about: Mapping[int, str] | None = None) -> str:
+def boxes(explanation: Explanation, ids: bool = True, hints: Sequence[str] = ()) -> str:
     """Every position as a box, under a line that counts them; ``ids`` are shown, or only told to who points there, as
-    is what the table ``about`` items (id -> text) knows of a title."""
-    items = explanation.items or [0] * len(explanation.tokens)
-    hints = [(about or {}).get(item, "") for item in items]
+    is the position's hint, where there are any."""
+    hints = hints or [""] * len(explanation.tokens)
     rows = enumerate(zip(explanation.tokens, explanation.roles, explanation.ids, hints, strict=True))
     drawn = "".join(_box(position, *row, ids) for position, row in rows)
     soft = sum(map(len, explanation.positions.values()))

@@ -17,6 +17,7 @@ class Answers:
         self._rankings: dict[tuple, list[Ranked]] = {}
         self.explained = functools.lru_cache(_KEPT)(self._explained)
         self.looked = functools.lru_cache(_KEPT)(self._looked)
+        self.items = functools.lru_cache(_KEPT)(self._items)
 
     def _explained(self, name: str, case: Case) -> Explanation:
         """What a model answers, and what each part was worth to it."""
@@ -25,6 +26,15 @@ class Answers:
     def _looked(self, name: str, case: Case) -> Attention:
         """Where a model looks."""
         return self.models[name].attention(case.prompt(self.models[name]))
+
+    def _items(self, name: str, case: Case) -> list[int]:
+        """The item whose title a token belongs to, position by position; 0 for none."""
+        prompt = self.explained(name, case).prompt
+        encoded = self.models[name].encoder.encode(prompt)
+        items = [0] * len(encoded.ids)
+        for segment, (first, end) in zip(prompt.segments, encoded.spans, strict=True):
+            items[first:end] = [getattr(segment, "item_id", 0)] * (end - first)
+        return items
 
     def rank(self, name: str, case: Case) -> list[Ranked]:
         """The whole catalogue in the target's place, best first."""

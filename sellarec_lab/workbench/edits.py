@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import expit
 
-from sellarec_lab import metrics
+from sellarec_lab.metrics.means import mean_interval
 from sellarec_lab.prompts import KINDS
 from sellarec_lab.workbench.case import Case
 
@@ -113,7 +113,7 @@ def _possible(cases: Iterable[Case], edit: Edit) -> Iterable[tuple[Case, Case]]:
 def _row(model, pairs: Sequence[tuple[Case, Case]], seed: int) -> dict[str, float]:
     asked = [case.prompt(model) for pair in pairs for case in pair]
     before, after = model.score_prompts(asked).reshape(-1, 2).T.astype(float)  # [users] each
-    change = metrics.mean_interval(after - before, seed=seed)
+    change = mean_interval(after - before, seed=seed)
     return {
         "users": len(pairs), "p_before": float(expit(before).mean()), "p_after": float(expit(after).mean()),
         "change": change.value, "low": change.low, "high": change.high,

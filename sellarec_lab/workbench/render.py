@@ -93,7 +93,8 @@ def _prompt(bench, name: str) -> str:
     """What one model got, token by token."""
     said = bench.explanations[name]
     logits = f"<div style='margin-top:6px;font-size:13px'>{answers(said)}</div>" if "logits" in bench.details else ""
-    return f"<b>{safe(name)}</b>{boxes(said, 'ids' in bench.details, bench.lookup.about)}{logits}"
+    hints = [bench.lookup.about.get(item, "") for item in bench.answers.items(name, bench.case)]
+    return f"<b>{safe(name)}</b>{boxes(said, 'ids' in bench.details, hints)}{logits}"
 
 
 def _details(bench) -> str:

@@ -15,7 +15,8 @@ def test_the_page_holds_the_prompt_token_by_token_and_nothing_that_runs(bench):
     page = bench.to_html()
     assert "<script" not in page and "http" not in page and "&lt;script&gt;" in page.replace("</span>", "")
     for name in ("sella", "text"):
-        assert boxes(bench.explanations[name], ids=False, about=bench.lookup.about) in page
+        hints = [bench.lookup.about.get(item, "") for item in bench.answers.items(name, bench.case)]
+        assert boxes(bench.explanations[name], ids=False, hints=hints) in page and any(hints)
     assert "no vector belongs to it" in page and prompts.KINDS["user"].colour in page
     assert bench.snapshot()._repr_html_() == page
 
