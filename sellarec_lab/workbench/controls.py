@@ -51,13 +51,14 @@ def laid_out(w: dict[str, widgets.Widget]) -> widgets.VBox:
         w["target_meant"], widgets.Label("History shown (untick a title to drop it):"), w["history"], w["order"],
         widgets.HBox([w["earlier"], w["later"]]), *_box(w, "add"), w["add_meant"],
         widgets.Label("Soft tokens:"), *_pairs([w[kind] for kind in KINDS]), *_box(w, "owner"),
-        widgets.Label("Template, one field a line (leave the box to apply):"), *_box(w, "template"),
+        widgets.Label("Template, a field a line (leave it to apply):"), *_box(w, "template"),
         widgets.Label("Show as well:"), *_pairs([w[name] for name in DETAILS]),
         *_pairs([w[name] for name in ("rank", "spread", "html", "json")]), w["status"],
     ]  # fmt: skip
-    bar = widgets.HBox([w["steps"], *(w[name] for name in _BAR)], layout={"width": "auto"})
-    w["status"].layout.width = f"{COLUMN - 30}px"
-    return side_by_side(left, w, [w["strip"], bar], _HIGH)
+    for name in ("found", "status"):
+        w[name].layout.width = f"{COLUMN - 30}px"
+    bar = widgets.HBox([w["steps"], w["busy"], *(w[name] for name in _BAR)], layout={"width": "auto"})
+    return side_by_side(left, [w["panel"]], [w["strip"], bar, w["error"]], _HIGH)
 
 
 def _box(w: dict[str, widgets.Widget], name: str) -> list[widgets.Widget]:

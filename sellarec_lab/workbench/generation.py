@@ -248,7 +248,7 @@ class Controls(Panel):
             w["history"], w["add"], w["add_says"], w["reset"], w["beams"], widgets.HBox([w["step"], w["finish"]]),
             w["restart"], w["wish"],
         ]  # fmt: skip
-        self.box = side_by_side(left, w)
+        self.box = side_by_side(left, [w["busy"], w["error"], w["panel"]])
 
     def _press(self, name: str) -> None:
         getattr(self.bench, name)()

@@ -1,9 +1,10 @@
 """Keys that are typed into a bench stay in it.
 
-JupyterLab listens for its shortcuts on the whole page, and passes over a key whose element, or one around it, has the
-attribute ``data-lm-suppress-shortcuts`` (Lumino's command registry). ipywidgets can set no attribute, so a widget of
-our own, which shows nothing, sets it on the bench that it lies in. A click beside the controls then has to leave the
-keys there as well: the bench takes the focus.
+JupyterLab listens for its shortcuts on the whole page. From the element that has the focus it looks outwards for one
+that a shortcut is meant for, and stops at the attribute ``data-lm-suppress-shortcuts`` (Lumino's command registry).
+Most of the notebook's are meant for whatever has the focus, so the attribute must be on that very element: a widget of
+our own, which shows nothing, sets it on all that takes the focus in its bench, since ipywidgets can set none. A click
+beside the controls has to leave the keys there as well, so the bench takes the focus then.
 """
 
 from __future__ import annotations
@@ -21,7 +22,9 @@ function render({ el }) {
   const guard = () => {
     const bench = el.closest(".%s");
     if (bench) {
-      bench.setAttribute("data-lm-suppress-shortcuts", "true");
+      const keep = (element) => element.setAttribute("data-lm-suppress-shortcuts", "true");
+      keep(bench);
+      bench.addEventListener("focusin", (event) => keep(event.target));
       bench.tabIndex = -1;
       bench.style.outline = "none";
     } else if (!gone) {

@@ -12,6 +12,7 @@ from sellarec_lab.data import Interactions
 
 MOST = 200  # a list longer than this is no help
 _CLOSE = 0.75  # letters that two titles share, by the ratio of difflib, for one to be meant by the other
+_CLOSER = 0.1  # titles that share so much less than the nearest one were hardly meant
 _LONGEST = 80  # letters of a description that one reads by pointing
 _HELP = "search a user's id, a part of a film's title, 'cold' or 'worst'"
 
@@ -92,7 +93,8 @@ class Lookup:
             for near in difflib.get_close_matches(sought, known[1:], most, _CLOSE):
                 ratio = difflib.SequenceMatcher(None, sought, near).ratio()
                 found[known.index(near)] = max(ratio, found.get(known.index(near), 0.0))
-        return tuple(sorted(found, key=lambda item: -found[item])[:most])
+        best = max(found.values(), default=0.0) - _CLOSER
+        return tuple(sorted((i for i in found if found[i] >= best), key=lambda item: -found[item])[:most])
 
     @functools.cached_property
     def about(self) -> dict[int, str]:

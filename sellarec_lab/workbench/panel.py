@@ -203,13 +203,23 @@ def meant(most: int = 3) -> widgets.VBox:
 
 
 def side_by_side(
-    left: Sequence[widgets.Widget], w: dict[str, widgets.Widget], above: Sequence[widgets.Widget] = (), high: str = ""
+    left: Sequence[widgets.Widget],
+    right: Sequence[widgets.Widget],
+    above: Sequence[widgets.Widget] = (),
+    high: str = "",
 ) -> widgets.VBox:
     """Controls on the left, and what they show on the right; with a height both scroll, and what is ``above`` stays."""
-    scrolls = {"height": high, "overflow": "auto"} if high else {}
-    controls = widgets.VBox(left, layout={"flex": f"0 0 {COLUMN}px", "width": f"{COLUMN}px"} | scrolls)
-    right = widgets.VBox([w["busy"], w["error"], w["panel"]], layout={"flex": "1 1 0%", "min_width": "0"} | scrolls)
-    return enclosed([*above, widgets.HBox([controls, right])])
+    controls = _pane(left, {"flex": f"0 0 {COLUMN}px", "width": f"{COLUMN}px"}, high)
+    page = _pane(right, {"flex": "1 1 0%", "min_width": "0"}, high)
+    return enclosed([*above, widgets.HBox([controls, page])])
+
+
+def _pane(parts: Sequence[widgets.Widget], layout: dict[str, str], high: str) -> widgets.VBox:
+    """Parts below each other, each as high as it is: in a box with a height they'd shrink, so they have their own."""
+    if not high:
+        return widgets.VBox(parts, layout=layout)
+    whole = widgets.VBox(parts, layout={"flex": "0 0 auto"})
+    return widgets.VBox([whole], layout=layout | {"height": high, "overflow": "auto"})
 
 
 def _plain(title: str) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
+from sellarec_lab.prompts import KINDS
 from sellarec_lab.views.attention import attention_table
 from sellarec_lab.views.prompt import (
     CAVEAT,
@@ -22,6 +23,8 @@ from sellarec_lab.workbench.edits import Spread
 from sellarec_lab.workbench.notes import notes, truth
 
 _CARD = "min-width:0;border:1px solid #DDDDDD;border-radius:8px;padding:8px 12px;background:#FFFFFF"
+
+_LINES = 120  # pixels: room for three lines below the bar, so that nothing moves when one comes or goes
 
 
 def page(bench) -> str:
@@ -49,7 +52,8 @@ def body(bench) -> str:
     prompts = _beside(_prompt(bench, name) for name in bench.shown)
     columns = [Column(name, (said := bench.explanations[name]).score, parts(said)) for name in bench.shown]
     shown = "".join(small(f"• {note}") for note in notes(bench)) + prompts
-    shown += legend(off=[kind for kind in (*case.off, *case.without_vector) if kind in bench.kinds])
+    off = [kind for kind in (*case.off, *case.without_vector) if kind in bench.kinds]
+    shown += legend([kind for kind in KINDS if kind in bench.kinds], off)
     shown += f"{bars(columns, about)}{small(CAVEAT)}{_details(bench)}{_history(bench)}"
     if case.template is not None:
         shown += f"{head('template, edited')}<pre style='font-size:12px'>{safe(template_text(case.template))}</pre>"
@@ -86,7 +90,7 @@ def _answer(bench, name: str, known: float | None) -> str:
     lines = [f"{said.score - old.score:+.3f} against {text}" for text, old in before.items()]
     mark = next((old.probability for old in before.values()), None)
     title = f"<b>{safe(name)}</b> {_aside(bench.models[name].recipe.title)}"
-    return f"{title}{verdict(said, known, lines, mark)}"
+    return f"<div style='min-height:{_LINES}px'>{title}{verdict(said, known, lines, mark)}</div>"
 
 
 def _prompt(bench, name: str) -> str:
@@ -116,16 +120,8 @@ def _details(bench) -> str:
 
 def _spread(done: Spread) -> str:
     """One edit done to many: a row a model."""
-    cell = "padding:2px 10px 2px 0;border:0;text-align:left"
-    names = (
-        "model",
-        "users",
-        "mean P before",
-        "after",
-        "mean change of the score",
-        "95% interval",
-        "answers that turned",
-    )
+    cell = "padding:2px 10px 2px 0;border:0;text-align:left;white-space:nowrap"
+    names = ("model", "users", "mean P before", "after", "change of the score", "95% interval", "turned")
     top = "".join(f"<th style='{cell}'>{name}</th>" for name in names)
     rows = "".join(
         "<tr>" + "".join(f"<td style='{cell}'>{text}</td>" for text in (
@@ -135,7 +131,8 @@ def _spread(done: Spread) -> str:
         for row in done.table.itertuples()
     )  # fmt: skip
     above = head(f"done to {done.table['users'].iloc[0]} of {done.asked} users: {done.told}")
-    return f"{above}<table style='font-size:13px;border-collapse:collapse'><tr>{top}</tr>{rows}</table>"
+    below = small("means over users; bootstrap interval; turned: answers that changed sides")
+    return f"{above}<table style='font-size:13px;border-collapse:collapse'><tr>{top}</tr>{rows}</table>{below}"
 
 
 def _ranking(places: Sequence[Ranked], titles: Sequence[str], k: int = 10) -> str:

@@ -253,7 +253,7 @@ def test_a_title_that_nearly_exists_is_asked_about(bench):
     c["target"].value = "Flim number 3"
     assert bench.case.title == "Flim number 3" and "no film is called “Flim number 3”: did you mean" in c["panel"].value
     offered = [b for b in c["target_meant"].children[1:] if b.layout.display is None]
-    assert offered[0].description == "Film number 3" and len(offered) == 3
+    assert offered[0].description == "Film number 3"
     offered[0].click()
     assert bench.case.item_id == bench.lookup.item("Film number 3") and bench.case.title is None
     assert all(b.layout.display == "none" for b in c["target_meant"].children)
