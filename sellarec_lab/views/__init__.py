@@ -3,7 +3,7 @@
 Every figure is static as well: `to_html` makes a page that opens offline. UMAP is imported when a map asks for it.
 """
 
-from sellarec_lab.views.attention import attention_by_layer
+from sellarec_lab.views.attention import attention_by_layer, attention_table
 from sellarec_lab.views.costs import cost_against_quality
 from sellarec_lab.views.curves import training_curves
 from sellarec_lab.views.graphs import neighbourhood
@@ -21,9 +21,9 @@ from sellarec_lab.views.world import history_lengths, interaction_timeline
 
 __all__ = [
     "PALETTE", "SLOT_COLOURS", "TEMPLATE", "Html", "WalkMap", "alignment_map", "alignment_over_time",
-    "alignment_scores", "attention_by_layer", "attribution", "beam_tree", "calibration", "coordinates",
-    "cost_against_quality", "draw_walk", "gap_closed", "history_lengths", "index_tree", "interaction_timeline",
-    "mixing", "nearest_items", "nearest_words", "nearness", "neighbourhood", "neighbourhoods", "norms", "paired_forest",
-    "parameters_table", "prompt_tokens", "results_forest", "score_against_truth", "scores_over_time", "to_html",
-    "training_curves", "walk_map", "walk_scene",
+    "alignment_scores", "attention_by_layer", "attention_table", "attribution", "beam_tree", "calibration",
+    "coordinates", "cost_against_quality", "draw_walk", "gap_closed", "history_lengths", "index_tree",
+    "interaction_timeline", "mixing", "nearest_items", "nearest_words", "nearness", "neighbourhood", "neighbourhoods",
+    "norms", "paired_forest", "parameters_table", "prompt_tokens", "results_forest", "score_against_truth",
+    "scores_over_time", "to_html", "training_curves", "walk_map", "walk_scene",
 ]  # fmt: skip

@@ -14,6 +14,7 @@ from sellarec_lab import prompts, runtime
 # Okabe & Ito 2008: told apart with every kind of colour vision.
 BLUE, VERMILLION, GREEN, PURPLE = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
 ORANGE, SKY, YELLOW, BLACK, GREY = "#E69F00", "#56B4E9", "#F0E442", "#000000", "#9A9A9A"
+FOR, AGAINST = SKY, ORANGE  # what spoke for "like" and against it: no soft token has these
 PALETTE = (BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY, BLACK, YELLOW)
 SLOT_COLOURS = {name: kind.colour for name, kind in prompts.KINDS.items()}
 # A group, curve or split with one of these in its name keeps its colour in every figure.

@@ -35,7 +35,8 @@ def open(
         models: a `Recommender`, or name -> `Recommender`; the first two are shown beside each other. One `LCRec` opens
             a bench of its own, on what it writes.
         data: the `Interactions` that the models know; true probabilities are shown where it has them.
-        cfg: the preset; with it the search "worst" reads scores that `lab.compare` has made before.
+        cfg: the preset, in whose folder of artifacts exports go; with it the search "worst" reads scores that
+            `lab.compare` has made before.
         predictions: scored rows (``model.predict(data.test)``) for the search "worst".
 
     Raises:
@@ -56,7 +57,7 @@ def open(
         return Generation(written[0], data)
     if predictions is None and cfg is not None:
         predictions = _scored_before(cfg, data, named)
-    return Workbench(named, data, predictions)
+    return Workbench(named, data, predictions, cfg)
 
 
 def open_case(path: str | Path, models, data: Interactions, cfg: Preset | None = None) -> Workbench:

@@ -3,21 +3,25 @@
 import dataclasses
 import functools
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
+from sellarec_lab import runtime
+from sellarec_lab.config import Preset
 from sellarec_lab.data import Interactions
 from sellarec_lab.prompts import KINDS
-from sellarec_lab.sella import Explanation
-from sellarec_lab.workbench import files, render
-from sellarec_lab.workbench.case import Case, Ranked, ranking, template_pieces
+from sellarec_lab.workbench import edits, files, render
+from sellarec_lab.workbench.answers import Answers
+from sellarec_lab.workbench.case import Case, Ranked, template_pieces
+from sellarec_lab.workbench.controls import DETAILS
 from sellarec_lab.workbench.desk import Desk
+from sellarec_lab.workbench.edits import Edit, Spread
 from sellarec_lab.workbench.lookup import Lookup
 from sellarec_lab.workbench.panel import Page
-
-_KEPT = 500  # answers in the cache
+from sellarec_lab.workbench.trail import Step, Trail
 
 
 class Workbench(Page):
@@ -26,23 +30,31 @@ class Workbench(Page):
     Everything that a control does is a method here, so a notebook can drive the bench by code. A method that can't do
     what it was asked to raises, and leaves the case as it was; a control shows the same error in the panel.
 
-    Attributes: ``case``, ``explanations`` (model name -> `Explanation`), ``shown`` (model names), ``controls`` (name ->
-    widget), ``last_seconds`` (how long the last change took, rendering included), ``error`` (the last one shown).
+    Attributes: ``case``, ``explanations`` (model name -> `Explanation`), ``shown`` (model names), ``trail`` (the steps
+    that were taken), ``pinned`` (the step that all others are measured against, or None), ``details`` (what the page
+    shows besides), ``controls`` (name -> widget), ``last_seconds`` (how long the last change took, rendering included),
+    ``error`` (the last one shown), ``folder`` (where the buttons' exports go).
     """
 
-    def __init__(self, models: Mapping, data: Interactions, predictions: pd.DataFrame | None = None):
+    def __init__(
+        self, models: Mapping, data: Interactions, predictions: pd.DataFrame | None = None, cfg: Preset | None = None
+    ):
         self.models, self.data = dict(models), data
+        root, preset = (cfg.artifacts, cfg.name) if cfg is not None else ("artifacts", "")
+        self.folder = runtime.artifacts_folder(root) / preset / "cases"
         self.lookup = Lookup(data, predictions)
         self.shown: tuple[str, ...] = tuple(self.models)[:2]
         self.found = self.lookup.search("")
         self.error: Exception | None = None
         self.last_seconds = 0.0
-        self._past: list[Case] = []
-        self._before: dict[str, Explanation] = {}
-        self._ranked: dict[tuple, list[Ranked]] = {}
-        self._ask = functools.lru_cache(_KEPT)(lambda name, case: case.explain(self.models[name]))
-        self.case, self.step = self._untouched(self.found.users[0]), "as it is"
-        self.explanations = {name: self._ask(name, self.case) for name in self.shown}
+        self.pinned: Step | None = None
+        self.details: tuple[str, ...] = ()
+        self.answers = Answers(self.models)
+        self._before: Case | None = None
+        self._spread: dict[tuple, Spread] = {}
+        self.step = "as it is"
+        self.trail = Trail(Step(self.step, self._untouched(self.found.users[0])))
+        self.explanations = {name: self.answers.explained(name, self.case) for name in self.shown}
         self._desk = Desk(self)
         self.controls = self._desk.widgets
         self._desk.show()
@@ -60,7 +72,7 @@ class Workbench(Page):
         item_id, case = self.lookup.item(item), self.case
         moved = case.retargeted(item_id)
         moved.check(self._lead)
-        if case.history == self._untouched(case.user_id, case.item_id).history:
+        if case.history == self.untouched.history:
             moved = dataclasses.replace(moved, history=self._untouched(case.user_id, item_id).history)
         self._go(moved, f"target: {self.lookup.titles[item_id]}")
 
@@ -72,20 +84,34 @@ class Workbench(Page):
 
     def drop(self, item: int | str) -> None:
         """Take a title out of the history."""
-        item_id = self.lookup.item(item)
-        self._go(self.case.dropped(item_id), f"dropped: {self.lookup.titles[item_id]}")
+        entry = self._entry(item)
+        self._go(self.case.dropped(entry), f"dropped: {self.lookup.called(entry)}")
 
     def add(self, item: int | str) -> None:
-        """Put a title into the history: back to its place if it was dropped, else as the most recent."""
+        """Put an item into the history: back to its place if it was dropped, else as the most recent."""
         item_id = self.lookup.item(item)
         case = self.case.added(item_id)
         if item_id in self.roll:
             case = dataclasses.replace(case, history=tuple(i for i in self.roll if i in case.history))
         self._go(case, f"added: {self.lookup.titles[item_id]}")
 
+    def add_title(self, title: str) -> None:
+        """Put a title that need not exist into the history, as the most recent: text alone, without a vector."""
+        self._go(self.case.added(title), f"added: {title}")
+
+    def replace(self, item: int | str, by: int | str) -> None:
+        """Put an item in the place of a title of the history, as of one that was misspelled."""
+        entry, other = self._entry(item), self.lookup.item(by)
+        self._go(self.case.replaced(entry, other), f"{self.lookup.called(entry)} is {self.lookup.titles[other]}")
+
+    def move(self, item: int | str, by: int) -> None:
+        """Show a title of the history ``by`` places later, or earlier where that is negative."""
+        entry = self._entry(item)
+        self._go(self.case.moved(entry, by), f"{'earlier' if by < 0 else 'later'}: {self.lookup.called(entry)}")
+
     def rephrase(self, text: str | None) -> None:
-        """Ask in other words, one piece a line (see `case.template_pieces`); None: in each model's own."""
-        pieces = None if text is None else template_pieces(text)
+        """Ask in other words, one piece a line (see `case.template_pieces`); None or "": in each model's own."""
+        pieces = None if not text or not text.strip() else template_pieces(text)
         own = {self.models[name].writer.template.pieces for name in self.shown}
         self._go(self.case.rephrased(None if own == {pieces} else pieces), "rephrased")
 
@@ -115,6 +141,16 @@ class Workbench(Page):
             raise ValueError(f"choose one or two of {', '.join(self.models)}; got {', '.join(names) or 'nothing'}")
         self._settle(self.case, self.step, names)
 
+    def swap(self) -> None:
+        """Exchange the two models' places.
+
+        Raises:
+            ValueError: only one is shown.
+        """
+        if len(self.shown) < 2:
+            raise ValueError("nothing to swap: one model is shown; choose another one beside it")
+        self.choose(*reversed(self.shown))
+
     def restore(self, case: Case, names: Iterable[str] = (), step: str = "restored") -> None:
         """Go to a case of your own making, with the models of these names (default: those shown now)."""
         for model in self.models.values():
@@ -122,39 +158,92 @@ class Workbench(Page):
         self._go(case, step, tuple(names)[:2])
 
     def undo(self) -> None:
-        """One step back, as often as there were steps.
+        """One step back, as often as there were steps; ValueError if there was none."""
+        self._walk(self.trail.place(-1), f"undone: {self.trail.here.name}")
 
-        Raises:
-            ValueError: there was none.
-        """
-        if not self._past:
-            raise ValueError("nothing to undo: this is the first case")
-        self._settle(self._past[-1], f"undone: {self.step}")
-        self._past.pop()
+    def redo(self) -> None:
+        """One step on again, until a new one is taken; ValueError if none was undone."""
+        place = self.trail.place(1)
+        self._walk(place, f"redone: {self.trail.steps[place].name}")
+
+    def go_to(self, place: int) -> None:
+        """To one of the steps of the ``trail``, the first of which is 0."""
+        place = self.trail.place(place - self.trail.at)
+        self._walk(place, f"back at: {self.trail.steps[place].name}")
+
+    def pin(self) -> None:
+        """Measure all other steps against this one, until another is pinned."""
+        self.pinned = self.trail.here
+        self._desk.show()
+
+    def unpin(self) -> None:
+        """Measure against the case before alone."""
+        self.pinned = None
+        self._desk.show()
 
     def reset(self) -> None:
         """Take all edits of this user and item back; this can be undone as well."""
-        self._go(self._untouched(self.case.user_id, self.case.item_id), "reset")
+        self._go(self.untouched, "reset")
 
     def rank(self) -> dict[str, list[Ranked]]:
         """Every item in the target's place, with this history, these words and tokens: model name -> best first."""
         with self._desk.busy("ranking the catalogue ..."):
-            for name in self.shown:
-                if self.ranked(name) is None:
-                    self._ranked[self._ranking_key(name)] = ranking(self.models[name], self.case)
+            ranked = {name: self.answers.rank(name, self.case) for name in self.shown}
         self._desk.show()
-        return {name: self.ranked(name) for name in self.shown}
+        return ranked
+
+    def spread(self, users: int = 50, seed: int = 0) -> Spread:
+        """Do this case's edits to others: each of so many users, drawn by the seed out of those that `search` found, is
+        asked about the row rated last, untouched and edited. See `edits.spread`."""
+        drawn = np.random.default_rng(seed).permutation(self.found.users)[:users]
+        with self._desk.busy(f"asking {len(drawn)} users ..."):
+            cases = [self._untouched(int(user)) for user in drawn]
+            shown = {name: self.models[name] for name in self.shown}
+            found = edits.spread(shown, cases, Edit.between(self.untouched, self.case), seed)
+        self._spread[self.case, self.shown] = found
+        self._desk.show()
+        return found
+
+    def detail(self, *names: str) -> None:
+        """Show these on the page besides: "ids" of tokens, "logits" of answers, "attention" by layer.
+
+        Raises:
+            ValueError: a name that is none of them.
+        """
+        if unknown := [name for name in names if name not in DETAILS]:
+            raise ValueError(f"unknown detail {unknown[0]!r}; known: {', '.join(DETAILS)}")
+        self.details = tuple(name for name in DETAILS if name in names)
+        self._desk.show()
 
     def export(self, path: str | Path) -> Path:
         """Write what is shown: ``.html`` (a page that needs no network, script or kernel) or ``.json`` (`open_case`
-        restores it)."""
+        restores it). A file that is there stays, and this one gets a number; returns where it lies."""
         return files.write(path, self)
 
     @property
-    def roll(self) -> tuple[int, ...]:
-        """The titles that can be ticked: the history as it was, and what was added."""
-        own = self._untouched(self.case.user_id, self.case.item_id).history
-        return (*own, *(i for i in self.case.history if i not in own))
+    def case(self) -> Case:
+        """The one that is asked about."""
+        return self.trail.here.case
+
+    @property
+    def untouched(self) -> Case:
+        """The case of this user and item before any edit."""
+        return self._untouched(self.case.user_id, self.case.item_id)
+
+    @property
+    def kinds(self) -> set[str]:
+        """Kinds of soft tokens that a model which is shown has."""
+        return {kind for name in self.shown for kind in self.models[name].recipe.slots}
+
+    @property
+    def roll(self) -> tuple[int | str, ...]:
+        """The titles that can be ticked: the history, and what was dropped, behind what it followed."""
+        roll, before = list(self.case.history), 0
+        for item in self.untouched.history:
+            if item not in roll:
+                roll.insert(before, item)
+            before = roll.index(item) + 1
+        return tuple(roll)
 
     def to_html(self) -> str:
         """The page as a fragment of html."""
@@ -176,62 +265,40 @@ class Workbench(Page):
             item_id = int(self.lookup.rated(user_id)["item_id"].iloc[-1])
         return Case.of(self._lead, user_id, item_id, self.lookup.moment(user_id, item_id))
 
+    def _entry(self, wanted: int | str) -> int | str:
+        """A title of the history: a new one as it is spelled there, else an item."""
+        return wanted if wanted in self.case.new_titles else self.lookup.item(wanted)
+
     def _go(self, case: Case, step: str, names: Iterable[str] = ()) -> None:
         """To another case, with a way back; if it can't be scored, nothing has changed."""
-        past = self.case
-        self._settle(case, step, names)
-        if case != past:
-            self._past.append(past)
+        self._settle(case, step, names, functools.partial(self.trail.go, step, case))
 
-    def _settle(self, case: Case, step: str, names: Iterable[str] = ()) -> None:
+    def _walk(self, place: int, said: str) -> None:
+        """To a step that was taken."""
+        self._settle(self.trail.steps[place].case, said, (), lambda: setattr(self.trail, "at", place))
+
+    def _settle(self, case: Case, said: str, names: Iterable[str] = (), arrive: Callable = lambda: None) -> None:
         """One batch a model; nothing for a case that was asked before."""
         started = time.perf_counter()
         names = tuple(dict.fromkeys(names)) or self.shown
+        before = self.case if case != self.case else self._before
         with self._desk.busy("scoring ..."):
-            answers = {name: self._ask(name, case) for name in names}
-        self._before = self.explanations if case != self.case else self._before
-        self.case, self.explanations, self.shown, self.step, self.error = case, answers, names, step, None
+            answers = {name: self.answers.explained(name, case) for name in names}
+        self._before, self.explanations, self.shown, self.step, self.error = before, answers, names, said, None
+        arrive()
         self._desk.show()
         self.last_seconds = time.perf_counter() - started
 
-    def _ranking_key(self, name: str) -> tuple:
-        """All that a ranking depends on: everything but the target."""
-        case = self.case
-        return name, case.user_id, case.history, case.template, case.off, case.owner
-
     # ---------------------------------------------------------------------------------------------- what `render` reads
 
-    def ranked(self, name: str) -> list[Ranked] | None:
-        """A model's ranking in this case, if `rank` was asked for it."""
-        return self._ranked.get(self._ranking_key(name))
+    @property
+    def marks(self) -> dict[str, Case]:
+        """What answers are measured against: the pinned step, and the case before; not this case itself."""
+        marks = {} if self.pinned is None else {f"“{self.pinned.name}” (pinned)": self.pinned.case}
+        if self._before not in (None, *marks.values()):
+            marks["the case before"] = self._before
+        return {name: case for name, case in marks.items() if case != self.case}
 
-    def change(self, name: str) -> float | None:
-        """A model's score minus its score in the case before."""
-        before = self._before.get(name)
-        return self.explanations[name].score - before.score if before else None
-
-    def truth(self) -> float | None:
-        """The true P(like), where the data knows it and no title or token is borrowed."""
-        known = self.data.truth is not None and self.case.title is None and self.case.owner is None
-        return float(self.data.truth[self.case.user_id, self.case.item_id]) if known else None
-
-    def notes(self) -> list[str]:
-        """What a reader of the page should know about this case."""
-        case, notes = self.case, []
-        kinds = {kind for name in self.shown for kind in self.models[name].recipe.slots}
-        if case.title is not None:
-            gone = " and ".join(KINDS[k].shown for k in ("item", "warm") if k in kinds)
-            notes.append(f"a free title: no vector belongs to it{f', so {gone} are left out' if gone else ''}")
-        elif case.item_id not in self.lookup.trained_items:
-            notes.append("the film has no row in train: <Item_ID> was never trained")
-        if case.user_id not in self.lookup.trained_users:
-            notes.append("the user has no row in train: <User_ID> was never trained")
-        if off := [KINDS[k].shown for k in case.off if k in kinds]:
-            notes.append(f"switched off: {', '.join(off)}")
-        if case.owner is not None:
-            notes.append(f"<User_ID> is that of user {self.lookup.name(case.owner)} (id {case.owner})")
-        if case.history != self._untouched(case.user_id, case.item_id).history:
-            notes.append("the history was edited")
-        elif self.lookup.moment(case.user_id, case.item_id) is not None:
-            notes.append("history as of the moment when the user rated this film; later likes are not in it")
-        return notes
+    def done_to_others(self) -> Spread | None:
+        """What this case's edits change for others, if `spread` was asked."""
+        return self._spread.get((self.case, self.shown))

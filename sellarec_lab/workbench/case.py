@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from sellarec_lab import prompts, sella
-from sellarec_lab.prompts import KINDS, CodeWords, Prompt, Segment, Slot, Text
+from sellarec_lab.prompts import KINDS, CodeWords, Prompt, Segment, Slot
 from sellarec_lab.sella import Explanation
 
 FIELDS = ("history", "title", *KINDS)
@@ -27,7 +27,7 @@ class Case:
     Args:
         user_id: who is asked.
         item_id: about what.
-        history: the items shown as liked, oldest first.
+        history: what is shown as liked, oldest first: items, or titles as text, which need not exist.
         title: a title that stands in the place of the item's; no such film need exist. No vector belongs to it, so the
             item's soft tokens are left out.
         template: the pieces of the prompt, see `prompts.Template`; None leaves every model its own.
@@ -40,7 +40,7 @@ class Case:
 
     user_id: int
     item_id: int
-    history: tuple[int, ...] = ()
+    history: tuple[int | str, ...] = ()
     title: str | None = None
     template: tuple[str, ...] | None = None
     off: tuple[str, ...] = ()
@@ -50,8 +50,10 @@ class Case:
         for field, ids in self._ids.items():
             if wrong := [i for i in ids if not isinstance(i, int) or isinstance(i, bool) or i < 1]:
                 raise ValueError(f"{field}: {wrong[0]!r} is no id; ids are whole numbers from 1")
-        if twice := sorted({i for i in self.history if self.history.count(i) > 1}):
-            raise ValueError(f"history: item {twice[0]} would be shown twice")
+        if blank := [i for i in self.history if isinstance(i, str) and not i.strip()]:
+            raise ValueError(f"history: {blank[0]!r} is no text; give a title")
+        if twice := [i for i in self.history if self.history.count(i) > 1]:
+            raise ValueError(f"history: {_named(twice[0])} would be shown twice")
         if (i := self.item_id) in self.history:
             raise ValueError(f"history: item {i} is the target, and would answer the question; choose another target")
         if self.title is not None and not (isinstance(self.title, str) and self.title.strip()):
@@ -64,7 +66,18 @@ class Case:
     @property
     def _ids(self) -> dict[str, tuple[int, ...]]:
         owner = () if self.owner is None else (self.owner,)
-        return {"user_id": (self.user_id,), "owner": owner, "item_id": (self.item_id,), "history": self.history}
+        shown = tuple(i for i in self.history if not isinstance(i, str))
+        return {"user_id": (self.user_id,), "owner": owner, "item_id": (self.item_id,), "history": shown}
+
+    @property
+    def new_titles(self) -> tuple[str, ...]:
+        """The titles of the history that are text alone."""
+        return tuple(i for i in self.history if isinstance(i, str))
+
+    @property
+    def without_vector(self) -> tuple[str, ...]:
+        """Kinds of soft tokens that nothing can fill here: a new title has no vector, and means nothing to a taste."""
+        return ("item", "warm") * (self.title is not None) + ("taste",) * (not self._ids["history"])
 
     @classmethod
     def of(cls, model, user_id: int, item_id: int, history: Iterable[int] | None = None) -> Case:
@@ -76,15 +89,37 @@ class Case:
         case.check(model)
         return case
 
-    def dropped(self, item_id: int) -> Case:
-        """Without one title of the history."""
-        if item_id not in self.history:
-            raise ValueError(f"history: item {item_id} is not in it, so it can't be dropped")
-        return dataclasses.replace(self, history=tuple(i for i in self.history if i != item_id))
+    def dropped(self, entry: int | str) -> Case:
+        """Without one title of the history: an item, or a new title as it is spelled there."""
+        place = self._place(entry)
+        return dataclasses.replace(self, history=self.history[:place] + self.history[place + 1 :])
 
-    def added(self, item_id: int) -> Case:
-        """With one more title, as the most recent of the history."""
-        return dataclasses.replace(self, history=(*self.history, item_id))
+    def added(self, entry: int | str) -> Case:
+        """With one more title, an item's or a new one, as the most recent of the history."""
+        return dataclasses.replace(self, history=(*self.history, _spaced(entry)))
+
+    def moved(self, entry: int | str, by: int) -> Case:
+        """With one title of the history ``by`` places later, or earlier where that is negative.
+
+        Raises:
+            ValueError: the title is not in it, or would leave it.
+        """
+        to = self._place(entry) + by
+        if not 0 <= to < len(self.history):
+            where = "earlier than the oldest" if to < 0 else "later than the newest"
+            raise ValueError(f"history: {_named(entry)} can't stand {where} title")
+        rest = self.dropped(entry).history
+        return dataclasses.replace(self, history=(*rest[:to], entry, *rest[to:]))
+
+    def replaced(self, entry: int | str, by: int | str) -> Case:
+        """With another title in the place of one of the history."""
+        place = self._place(entry)
+        return dataclasses.replace(self, history=(*self.history[:place], _spaced(by), *self.history[place + 1 :]))
+
+    def _place(self, entry: int | str) -> int:
+        if entry not in self.history:
+            raise ValueError(f"history: {_named(entry)} is not in it")
+        return self.history.index(entry)
 
     def retargeted(self, item_id: int) -> Case:
         """About another item; if the history shows that item, it leaves the history."""
@@ -93,7 +128,7 @@ class Case:
 
     def retitled(self, title: str | None) -> Case:
         """With a title of your own in the place of the target's; None brings the item back."""
-        return dataclasses.replace(self, title=title if title is None else " ".join(title.split()))
+        return dataclasses.replace(self, title=title if title is None else _spaced(title))
 
     def rephrased(self, pieces: Iterable[str] | None) -> Case:
         """In other words; None brings each model's own template back."""
@@ -123,6 +158,7 @@ class Case:
         """The prompt that ``model`` embeds: the case's words, and of the recipe's soft tokens those left on.
 
         A free title stands where the item's stood, as text, whatever it spells; the prompt's ``item_id`` is then 0.
+        The new titles of the history are told apart by ids below 0, in their order: -1, -2, ...
 
         Raises:
             ValueError: the model doesn't know the user or an item.
@@ -130,24 +166,31 @@ class Case:
         self.check(model)
         writer, titles = model.writer, model.profiles.titles
         free, owner = self.title is not None, self.user_id if self.owner is None else self.owner
-        titles, item = ([*titles, self.title], len(titles)) if free else (titles, self.item_id)
-        changes = {"titles": titles, "longest": len(self.history)}
+        known, new = len(titles), self.new_titles
+        if free or new:
+            titles = [*titles, *new, *([self.title] if free else [])]
+        item = known + len(new) if free else self.item_id
+        history = [known + new.index(i) if isinstance(i, str) else i for i in self.history]
+        changes = {"titles": titles, "longest": len(history)}
         if self.template is not None:
             changes["template"] = dataclasses.replace(writer.template, pieces=self.template)
         if writer.codes is not None:
             item_code = "" if free else writer.codes.items[item]
             changes["codes"] = CodeWords({self.user_id: writer.codes.users[owner]}, {item: item_code})
-        if free:
-            changes["slots"] = tuple(kind for kind in writer.slots if kind not in ("item", "warm"))
-        built = dataclasses.replace(writer, **changes).write(self.user_id, item, self.history)
+        changes["slots"] = tuple(kind for kind in writer.slots if kind not in self.without_vector)
+        built = dataclasses.replace(writer, **changes).write(self.user_id, item, history)
         for kind in self.off:
             built = prompts.without_slot(built, kind)
-        segments = tuple(_settled(s, owner, item if free else None) for s in built.segments)
+        segments = tuple(_settled(s, owner, known, item) for s in built.segments)
         return dataclasses.replace(built, segments=segments, item_id=0 if free else item)
 
     def explain(self, model) -> Explanation:
         """The model's answer, and what each soft token and each title was worth to it; see `sella.explain`."""
-        return sella.explain(model, self.prompt(model), lambda item: self.dropped(item).prompt(model))
+
+        def drop(item: int) -> Prompt:
+            return self.dropped(self.new_titles[-1 - item] if item < 0 else item).prompt(model)
+
+        return sella.explain(model, self.prompt(model), drop)
 
 
 def from_json(raw: Mapping[str, Any]) -> Case:
@@ -196,13 +239,23 @@ def check_template(pieces: Iterable[str]) -> None:
         raise ValueError("template: no piece holds {title}, so nothing would be asked about; add a line with {title}")
 
 
-def _settled(segment: Segment, owner: int, free: int | None) -> Segment:
-    """The user's token of the owner; a free title belongs to no item."""
-    if isinstance(segment, Slot) and segment.kind == "user":
-        return segment._replace(id=owner)
-    if isinstance(segment, Text) and free is not None and segment.item_id == free:
-        return segment._replace(item_id=0)
-    return segment
+def _settled(segment: Segment, owner: int, known: int, target: int) -> Segment:
+    """The user's token of the owner; titles from the id ``known`` on belong to no item, the target's to none at all."""
+    if isinstance(segment, Slot):
+        kept = segment._replace(items=tuple(i for i in segment.items if i < known))
+        return kept._replace(id=owner) if segment.kind == "user" else kept
+    if segment.item_id < known:
+        return segment
+    return segment._replace(item_id=0 if segment.item_id == target else known - 1 - segment.item_id)
+
+
+def _named(entry: int | str) -> str:
+    return f"the title {entry!r}" if isinstance(entry, str) else f"item {entry}"
+
+
+def _spaced(entry: int | str) -> int | str:
+    """A title with single spaces; an item as it is."""
+    return " ".join(entry.split()) if isinstance(entry, str) else entry
 
 
 class Ranked(NamedTuple):

@@ -1,44 +1,43 @@
-"""The controls: widgets that call the workbench's methods and show its case."""
+"""The controls at work: they call the workbench's methods and show its case."""
 
 from __future__ import annotations
 
 import functools
 import re
-from pathlib import Path
-
-import ipywidgets as widgets
 
 from sellarec_lab.prompts import KINDS
 from sellarec_lab.views.prompt import small
+from sellarec_lab.workbench import controls, render
 from sellarec_lab.workbench.case import template_text
-from sellarec_lab.workbench.panel import HALF, LAZY, WIDE, Panel, if_any, offer, people, proposed, side_by_side
-
-NOBODY = "(none)"
-_BUTTONS = {"undo": "Undo", "reset": "Reset", "rank": "Rank the catalogue"}
-_BUTTONS |= {"html": "Export HTML", "json": "Export JSON"}
+from sellarec_lab.workbench.controls import BUTTONS, DETAILS, NOBODY
+from sellarec_lab.workbench.panel import Panel, if_any, offer, people
 
 
 class Desk(Panel):
     """The controls of a `Workbench`."""
 
     def __init__(self, bench):
-        super().__init__(bench, _widgets(bench))
+        super().__init__(bench, controls.made(bench))
         self._wire()
-        self.box = _layout(self.widgets)
+        self.box = controls.laid_out(self.widgets)
 
     # ------------------------------------------------------------------------------------------------- callbacks
 
     def _wire(self) -> None:
-        bench, choose = self.bench, self._choose
+        bench, sides = self.bench, ("left", "right")
         changes = {
             "search": bench.search, "users": if_any(bench.pick), "rows": if_any(bench.target),
-            "target": self._target, "add": if_any(bench.add), "template": bench.rephrase, "owner": self._own,
-            "left": choose, "right": choose, **{kind: functools.partial(self._switch, kind) for kind in KINDS},
+            "target": self._target, "add": if_any(self._add), "template": bench.rephrase, "owner": self._own,
+            "steps": bench.go_to, **{side: functools.partial(self._choose, i) for i, side in enumerate(sides)},
+            **{kind: functools.partial(self._switch, kind) for kind in KINDS}, **dict.fromkeys(DETAILS, self._detail),
         }  # fmt: skip
         for name, callback in changes.items():
-            self.observe(self.widgets[name], callback)
-        for name in _BUTTONS:
+            self.observe(name, callback)
+        for name in BUTTONS:
             self.widgets[name].on_click(functools.partial(self.guarded, self._press, name))
+        for name, take in (("target", bench.target), ("add", self._correct)):
+            for place, button in enumerate(self.widgets[f"{name}_meant"].children[1:]):
+                button.on_click(functools.partial(self.guarded, functools.partial(self._take, name, take), place))
 
     def _target(self, title: str) -> None:
         known = self.bench.lookup.titled(title)
@@ -47,11 +46,34 @@ class Desk(Panel):
         else:
             self.bench.retitle(title or None)
 
+    def _add(self, title: str) -> None:
+        known = self.bench.lookup.titled(title)
+        if known is not None:
+            self.bench.add(known)
+        else:
+            self.bench.add_title(title)
+
+    def _correct(self, item: int) -> None:
+        self.bench.replace(self.bench.case.new_titles[-1], item)
+
+    def _take(self, name: str, take, place: int) -> None:
+        """A button with a title that may have been meant."""
+        take(self._near(name)[place])
+
+    def _near(self, name: str) -> tuple[int, ...]:
+        """What may have been meant by the target's title, or by the newest new one of the history."""
+        case = self.bench.case
+        title = case.title if name == "target" else next(reversed(case.new_titles), None)
+        return self.bench.lookup.close(title) if title else ()
+
     def _tick(self, place: int, on: bool) -> None:
         (self.bench.add if on else self.bench.drop)(self.bench.roll[place])
 
     def _switch(self, kind: str, on: bool) -> None:
         (self.bench.switch_on if on else self.bench.switch_off)(kind)
+
+    def _detail(self, _) -> None:
+        self.bench.detail(*(name for name in DETAILS if self.widgets[name].value))
 
     def _own(self, text: str) -> None:
         """An id of the original data, or else an internal one."""
@@ -59,69 +81,82 @@ class Desk(Panel):
         internal = user.isdecimal() and user not in self.bench.lookup.external
         self.bench.own(int(user) if internal else user or None)
 
-    def _choose(self, _) -> None:
-        names = [self.widgets[side].value for side in ("left", "right")]
-        self.bench.choose(*(name for name in names if name != NOBODY))
+    def _choose(self, place: int, name: str) -> None:
+        """A model on one side; the one that stands on the other side changes places with it."""
+        shown = list(self.bench.shown)
+        if len(shown) == 2 and name in shown:
+            self.bench.swap()
+        else:
+            shown[place : place + 1] = [name] if name != NOBODY else []
+            self.bench.choose(*shown)
 
     def _press(self, name: str) -> None:
-        if name in ("undo", "reset", "rank"):
-            getattr(self.bench, name)()
+        bench = self.bench
+        if name in ("html", "json"):
+            self.widgets["status"].value = small(f"written: {bench.export(bench.folder / f'{self._named()}.{name}')}")
+        elif name in ("earlier", "later"):
+            entry = bench.case.history[self.widgets["order"].index or 0] if bench.case.history else ""
+            bench.move(entry, -1 if name == "earlier" else 1)
+        elif name == "pin":
+            (bench.unpin if bench.pinned == bench.trail.here else bench.pin)()
         else:
-            case = self.bench.case
-            user = re.sub(r"[^\w.-]", "_", self.bench.lookup.name(case.user_id))  # what file systems dislike
-            what = "free-title" if case.title is not None else f"item-{case.item_id}"
-            path = self.bench.export(Path.cwd() / f"case_user-{user}_{what}.{name}")
-            self.widgets["status"].value = small(f"written: {path}")
+            if name == "reset":
+                self.forget()
+            getattr(bench, name)()
+
+    def _named(self) -> str:
+        """A file's name for the case."""
+        case = self.bench.case
+        user = re.sub(r"[^\w.-]", "_", self.bench.lookup.name(case.user_id))  # what file systems dislike
+        return f"case_user-{user}_{'free-title' if case.title is not None else f'item-{case.item_id}'}"
+
+    # ------------------------------------------------------------------------------------------------- what they show
 
     def sync(self) -> None:
+        self._sync_people()
+        self._sync_prompt()
+        self._sync_steps()
+
+    def draw(self) -> None:
+        self.widgets["strip"].value = render.strip(self.bench)
+        self.widgets["panel"].value = render.body(self.bench)
+
+    def _sync_people(self) -> None:
         bench, case, w = self.bench, self.bench.case, self.widgets
-        lead = bench.models[bench.shown[0]]
+        lead, titles = bench.models[bench.shown[0]], bench.lookup.titles
         offer(w["users"], people(bench, lead.profiles.liked), case.user_id)
         w["found"].value = small(bench.found.note)
         rows = bench.lookup.rated(case.user_id).iloc[::-1]
-        rated = [(f"{bench.lookup.titles[r.item_id]} · {r.split} {'✔' if r.label else '✘'}", r.item_id)
-                 for r in rows.itertuples()]  # fmt: skip
+        rated = [(f"{titles[r.item_id]} · {r.split} {'✔' if r.label else '✘'}", r.item_id) for r in rows.itertuples()]
         offer(w["rows"], [("choose ...", 0), *rated], 0 if case.title is not None else case.item_id, otherwise=0)
-        w["target"].value = case.title if case.title is not None else bench.lookup.titles[case.item_id]
-        w["add"].value = ""
-        w["owner"].value = "" if case.owner is None else bench.lookup.name(case.owner)
-        w["template"].value = template_text(case.template or lead.writer.template.pieces)
-        used = {kind for name in bench.shown for kind in bench.models[name].recipe.slots}
-        for kind in KINDS:
-            w[kind].value, w[kind].disabled = kind in used and kind not in case.off, kind not in used
         w["left"].value, w["right"].value = bench.shown[0], bench.shown[1] if len(bench.shown) > 1 else NOBODY
+
+    def _sync_prompt(self) -> None:
+        bench, case, w = self.bench, self.bench.case, self.widgets
+        self.put("target", case.title if case.title is not None else bench.lookup.titles[case.item_id])
+        self.put("add", "")
+        self.put("owner", "" if case.owner is None else bench.lookup.name(case.owner))
+        own = bench.models[bench.shown[0]].writer.template.pieces
+        self.put("template", template_text(case.template or own))
+        for name in ("target", "add"):
+            self.propose(name, self._near(name))
+        for kind in KINDS:
+            can = kind in bench.kinds and kind not in case.without_vector
+            w[kind].value, w[kind].disabled = can and kind not in case.off, not can
         self.tick_boxes(bench.roll, case.history, self._tick)
+        self._sync_order()
 
+    def _sync_order(self) -> None:
+        """The titles that can be moved; the chosen one stays chosen where it went."""
+        history, box = self.bench.case.history, self.widgets["order"]
+        options = [(self.bench.lookup.called(entry), entry) for entry in history]
+        offer(box, options, box.value, otherwise=history[0] if history else None)
 
-def _widgets(bench) -> dict[str, widgets.Widget]:
-    titles = proposed(bench)
-    buttons = {name: widgets.Button(description=text, **HALF) for name, text in _BUTTONS.items()}
-    buttons["rank"].layout.width = "340px"
-    return {
-        "search": widgets.Text(description="find users", placeholder="id, part of a title, cold, worst", **LAZY),
-        "users": widgets.Select(description="user", rows=6, **WIDE),
-        "rows": widgets.Dropdown(description="their films", **WIDE),
-        "target": widgets.Combobox(description="target title", options=titles, placeholder="any title", **LAZY),
-        "history": widgets.VBox(layout={"max_height": "300px", "overflow": "auto"}),
-        "add": widgets.Combobox(description="add a title", options=titles, **LAZY),
-        "template": widgets.Textarea(rows=8, placeholder="template, one field a line", **LAZY),
-        **{kind: widgets.Checkbox(description=f"{kind} token", indent=False, **HALF) for kind in KINDS},
-        "owner": widgets.Text(description="token owner", placeholder="another user's id", **LAZY),
-        "left": widgets.Dropdown(description="model", options=list(bench.models), **WIDE),
-        "right": widgets.Dropdown(description="beside it", options=[NOBODY, *bench.models], **WIDE),
-        **buttons,
-        **{name: widgets.HTML() for name in ("found", "busy", "error", "status", "panel")},
-    }
-
-
-def _layout(w: dict[str, widgets.Widget]) -> widgets.HBox:
-    boxes = [w[kind] for kind in KINDS]
-    tokens = [widgets.HBox(boxes[place : place + 2]) for place in range(0, len(boxes), 2)]
-    left = [
-        w["left"], w["right"], w["search"], w["users"], w["found"], w["rows"], w["target"],
-        widgets.Label("History shown (untick a title to drop it):"), w["history"], w["add"],
-        widgets.Label("Soft tokens:"), *tokens, w["owner"],
-        widgets.Label("Template, one field a line (leave the box to apply):"), w["template"],
-        widgets.HBox([w["undo"], w["reset"]]), w["rank"], widgets.HBox([w["html"], w["json"]]), w["status"],
-    ]  # fmt: skip
-    return side_by_side(left, w)
+    def _sync_steps(self) -> None:
+        bench, w = self.bench, self.widgets
+        pinned = {bench.pinned: " (pinned)"}
+        steps = [(f"{i + 1} · {step.name}{pinned.get(step, '')}", i) for i, step in enumerate(bench.trail.steps)]
+        offer(w["steps"], steps, bench.trail.at)
+        w["pin"].description = "Unpin" if bench.pinned == bench.trail.here else "Pin"
+        for name in DETAILS:
+            w[name].value = name in bench.details

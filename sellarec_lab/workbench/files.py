@@ -1,6 +1,8 @@
 """A case on disk: json that opens again, and a page that needs nothing to be read."""
 
+import contextlib
 import dataclasses
+import itertools
 import json
 from pathlib import Path
 from typing import Any
@@ -14,20 +16,30 @@ FIELDS = ("format", "case", "data", "shown", "models", "versions")
 
 
 def write(path: str | Path, bench) -> Path:
-    """Write the case that a `Workbench` shows, as ``.html`` or ``.json``, atomically; returns the path.
+    """Write the case that a `Workbench` shows, as ``.html`` or ``.json``, atomically; returns the path (`free`).
 
     Raises:
         ValueError: another ending.
     """
     path = Path(path)
-    if path.suffix == ".html":
-        views.to_html(bench, path)
-    elif path.suffix == ".json":
-        runtime.write_text(path, json.dumps(_record(bench), indent=1, ensure_ascii=False))
-    else:
+    if path.suffix not in (".html", ".json"):
         ending = path.suffix or "a file without ending"
         raise ValueError(f"{path}: a case is written as .html or .json, not as {ending}")
+    text = views.to_html(bench) if path.suffix == ".html" else json.dumps(_record(bench), indent=1, ensure_ascii=False)
+    path = free(path)
+    runtime.write_text(path, text)
     return path
+
+
+def free(path: Path) -> Path:
+    """This path, or with the first number that makes it one where nothing lies (``case_2.html``); it is claimed by an
+    empty file, so that whoever asks beside us gets another."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    for number in itertools.count(1):
+        numbered = path if number == 1 else path.with_stem(f"{path.stem}_{number}")
+        with contextlib.suppress(FileExistsError):
+            numbered.touch(exist_ok=False)
+            return numbered
 
 
 def _record(bench) -> dict[str, Any]:

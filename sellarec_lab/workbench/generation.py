@@ -18,8 +18,21 @@ from sellarec_lab.data import Interactions
 from sellarec_lab.lcrec import LCRec
 from sellarec_lab.views.indices import share
 from sellarec_lab.views.prompt import FONT, head, safe, small
+from sellarec_lab.workbench import files
 from sellarec_lab.workbench.lookup import Lookup
-from sellarec_lab.workbench.panel import HALF, LAZY, WIDE, Page, Panel, if_any, offer, people, proposed, side_by_side
+from sellarec_lab.workbench.panel import (
+    HALF,
+    LAZY,
+    WIDE,
+    Page,
+    Panel,
+    if_any,
+    offer,
+    people,
+    proposed,
+    says,
+    side_by_side,
+)
 
 _BUTTONS = {"step": "One step", "finish": "To the end", "restart": "Start over", "reset": "Own history"}
 _MOST = 20  # beams
@@ -159,7 +172,8 @@ class Generation(Page):
     # -------------------------------------------------------------------------------------------------------- on screen
 
     def export(self, path: str | Path) -> Path:
-        """Write the page as ``.html``, which needs no network, script or kernel.
+        """Write the page as ``.html``, which needs no network, script or kernel; a file that is there stays, and this
+        one gets a number. Returns where it lies.
 
         Raises:
             ValueError: another ending.
@@ -167,6 +181,7 @@ class Generation(Page):
         path = Path(path)
         if path.suffix != ".html":
             raise ValueError(f"{path}: this page is written as .html, not as {path.suffix or 'a file without ending'}")
+        path = files.free(path)
         views.to_html(self, path)
         return path
 
@@ -224,15 +239,16 @@ class Controls(Panel):
         changes = {"search": bench.search, "users": if_any(bench.pick), "add": if_any(bench.add),
                    "beams": bench.widen, "wish": bench.find}  # fmt: skip
         for name, callback in changes.items():
-            self.observe(self.widgets[name], callback)
+            self.observe(name, callback)
         for name in _BUTTONS:
             self.widgets[name].on_click(functools.partial(self.guarded, self._press, name))
         w = self.widgets
         left = [
-            w["search"], w["users"], w["found"], widgets.Label("History (untick to drop):"), w["history"], w["add"],
-            w["reset"], w["beams"], widgets.HBox([w["step"], w["finish"]]), w["restart"], w["wish"],
+            w["search"], w["search_says"], w["users"], w["found"], widgets.Label("History (untick to drop):"),
+            w["history"], w["add"], w["add_says"], w["reset"], w["beams"], widgets.HBox([w["step"], w["finish"]]),
+            w["restart"], w["wish"],
         ]  # fmt: skip
-        self.box = side_by_side(left, w)
+        self.box = side_by_side(left, [w["busy"], w["error"], w["panel"]])
 
     def _press(self, name: str) -> None:
         getattr(self.bench, name)()
@@ -244,7 +260,8 @@ class Controls(Panel):
         bench, w = self.bench, self.widgets
         offer(w["users"], people(bench, bench.model.profiles.liked), bench.user_id)
         w["found"].value = small(bench.found.note)
-        w["add"].value, w["beams"].value, w["wish"].value = "", bench.beams, bench.wish
+        self.put("add", "")
+        w["beams"].value, w["wish"].value = bench.beams, bench.wish
         w["step"].disabled = w["finish"].disabled = bench.finished
         self.tick_boxes(bench.roll, bench.history, self._tick)
 
@@ -260,4 +277,5 @@ def _widgets(bench: Generation) -> dict[str, widgets.Widget]:
         "wish": widgets.Text(**wish, **WIDE),
         **{name: widgets.Button(description=text, **HALF) for name, text in _BUTTONS.items()},
         **{name: widgets.HTML() for name in ("found", "busy", "error", "panel")},
+        **{f"{box}_says": says() for box in ("search", "add")},
     }

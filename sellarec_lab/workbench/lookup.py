@@ -1,5 +1,8 @@
 """Finding people, films and rows: what a search box means, and what was rated when."""
 
+import difflib
+import functools
+import re
 from typing import NamedTuple
 
 import pandas as pd
@@ -8,6 +11,9 @@ from sellarec_lab import metrics
 from sellarec_lab.data import Interactions
 
 MOST = 200  # a list longer than this is no help
+_CLOSE = 0.75  # letters that two titles share, by the ratio of difflib, for one to be meant by the other
+_CLOSER = 0.1  # titles that share so much less than the nearest one were hardly meant
+_LONGEST = 80  # letters of a description that one reads by pointing
 _HELP = "search a user's id, a part of a film's title, 'cold' or 'worst'"
 
 
@@ -32,6 +38,8 @@ class Lookup:
         self.rows = pd.concat(frames).sort_index()
         self.titles = data.titles
         self._folded = [title.casefold() for title in self.titles]
+        self._bags = [_bag(title) for title in self.titles]
+        self.close = functools.lru_cache(100)(self._close)
         self.external = dict(zip(data.users["external_id"].astype(str), data.users.index.tolist()))
         self._names = ["", *self.external]
         self.trained_users, self.trained_items = set(data.train["user_id"]), set(data.train["item_id"])
@@ -64,8 +72,35 @@ class Lookup:
         close = [exact] if exact else self._holding(wanted)
         if len(close) == 1:
             return close[0]
+        if near := "" if close else self.meant(wanted):
+            raise ValueError(f"no title holds {wanted!r}; {near}")
         some = "; ".join(self.titles[i] for i in close[:5])
         raise ValueError(f"{len(close)} titles hold {wanted!r}{': ' + some if some else ''}; write one of them in full")
+
+    def called(self, entry: int | str) -> str:
+        """The title of an item, or a new title as it is."""
+        return entry if isinstance(entry, str) else self.titles[entry]
+
+    def meant(self, title: str) -> str:
+        """A question after the titles that are nearly this one; "" if there are none."""
+        near = " or ".join(f"“{self.titles[i]}”" for i in self.close(title))
+        return f"did you mean {near}?" if near else ""
+
+    def _close(self, title: str, most: int = 3) -> tuple[int, ...]:
+        """Items whose titles are nearly this one, nearest first: some letters differ, or the words' order."""
+        found: dict[int, float] = {}
+        for sought, known in ((title.strip().casefold(), self._folded), (_bag(title), self._bags)):
+            for near in difflib.get_close_matches(sought, known[1:], most, _CLOSE):
+                ratio = difflib.SequenceMatcher(None, sought, near).ratio()
+                found[known.index(near)] = max(ratio, found.get(known.index(near), 0.0))
+        best = max(found.values(), default=0.0) - _CLOSER
+        return tuple(sorted((i for i in found if found[i] >= best), key=lambda item: -found[item])[:most])
+
+    @functools.cached_property
+    def about(self) -> dict[int, str]:
+        """What the data says of every item besides its title, in one line."""
+        columns = self.data.items.drop(columns=["external_id", "title"], errors="ignore")
+        return {int(item): " · ".join(_told(row)) for item, row in zip(columns.index, columns.to_dict("records"))}
 
     def titled(self, title: str) -> int | None:
         """The first item of exactly this title, whatever its case; None if there is none."""
@@ -129,3 +164,15 @@ class Lookup:
         fans = self.rows[self.rows["item_id"].isin(films) & (self.rows["label"] == 1)]["user_id"]
         shown = f"“{self.titles[films[0]]}”" if len(films) == 1 else f"one of {len(films)} films"
         return Found(tuple(sorted(fans.unique().tolist())), f"{fans.nunique()} users like {shown}")
+
+
+def _bag(title: str) -> str:
+    """A title's words without sign and year, in the order of the alphabet: "Matrix, The (1999)" is "matrix the"."""
+    return " ".join(sorted(re.findall(r"\w+", re.sub(r"\(\d{4}\)", "", title.casefold()))))
+
+
+def _told(row: dict) -> list[str]:
+    """ "genre crime" and its like, for what a row holds."""
+    known = {name: " ".join(str(value).split()) for name, value in row.items() if pd.api.types.is_scalar(value)}
+    known = {name: text for name, text in known.items() if text and not pd.isna(row[name])}
+    return [f"{name} {text if len(text) <= _LONGEST else text[:_LONGEST] + '…'}" for name, text in known.items()]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import itertools
 import traceback
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
@@ -14,38 +15,73 @@ import ipywidgets as widgets
 
 from sellarec_lab.views import Html
 from sellarec_lab.workbench import render
+from sellarec_lab.workbench.guard import enclosed
 from sellarec_lab.workbench.lookup import Found, Lookup
 
-WIDE = {"layout": {"width": "340px"}, "style": {"description_width": "92px"}}
-HALF = {"layout": {"width": "168px"}}
+COLUMN = 330  # pixels of the column of controls
+WIDE = {"layout": {"width": f"{COLUMN - 30}px"}, "style": {"description_width": "86px"}}
+HALF = {"layout": {"width": f"{COLUMN // 2 - 17}px"}}
 LAZY = {"continuous_update": False, **WIDE}
 _LONGEST_LIST = 5000  # titles that a box proposes; with more of them a browser becomes slow
 
 
 class Panel:
-    """``widgets`` (name -> widget, with "busy", "error" and "panel"); `show` brings them to what the bench holds."""
+    """``widgets`` (name -> widget, with "busy", "error" and "panel"); `show` brings them to what the bench holds.
+
+    A text that the bench refuses stays in its box, with the error in the widget ``NAME_says`` beside it, until another
+    one is taken or what the box stands for is another.
+    """
 
     box: widgets.Widget
 
     def __init__(self, bench, made: dict[str, widgets.Widget]):
         self.bench, self.widgets, self.syncing = bench, made, False
+        self._stands: dict[str, str] = {}  # box -> the text that stands for what the bench holds
+        self._refused: dict[str, str] = {}  # box -> why its text was not taken, as html
 
-    def observe(self, widget: widgets.Widget, callback: Callable) -> None:
-        """Call back with each new value, once a person has set it."""
-        widget.observe(lambda change: self.guarded(callback, change["new"]), names="value")
+    def observe(self, name: str, callback: Callable) -> None:
+        """Call back with each new value of a control, once a person has set it."""
+        self.widgets[name].observe(lambda change: self.guarded(callback, change["new"], box=name), names="value")
 
-    def guarded(self, callback: Callable, new, *_) -> None:
-        """A widget swallows what its callback raises: catch it, show it in the panel, and keep the last good case."""
+    def guarded(self, callback: Callable, new, *_, box: str = "") -> None:
+        """A widget swallows what its callback raises: catch it, show it beside the box or in the panel, and keep the
+        last good case."""
         if self.syncing:
             return
+        self._refused.pop(box, None)
         try:
             callback(new)
         except Exception as error:
             self.bench.error = error
-            self.show()
-            self.widgets["error"].value = render.error(error, traceback.format_exc())
+            self._tell(box, render.error(error, traceback.format_exc()))
         else:
-            self.bench.error, self.widgets["error"].value = None, ""
+            self.bench.error = None
+            self._say("")
+
+    def _tell(self, box: str, message: str) -> None:
+        beside = f"{box}_says" in self.widgets
+        if beside:
+            self._refused[box] = message
+        self.show()
+        self._say("" if beside else message)
+
+    def _say(self, message: str) -> None:
+        """An error that belongs to no box, and those that do."""
+        self.widgets["error"].value = message
+        for name in [name for name in self.widgets if name.endswith("_says")]:
+            self.widgets[name].value = self._refused.get(name.removesuffix("_says"), "")
+
+    def put(self, name: str, text: str) -> None:
+        """Bring a text box to what the bench holds; a refused text goes once that is another."""
+        if self._stands.get(name, text) != text:
+            self._refused.pop(name, None)
+        self._stands[name] = text
+        if name not in self._refused:
+            self.widgets[name].value = text
+
+    def forget(self) -> None:
+        """Let go of the texts that were refused."""
+        self._refused.clear()
 
     @contextlib.contextmanager
     def busy(self, text: str) -> Iterator[None]:
@@ -63,27 +99,41 @@ class Panel:
             self.sync()
         finally:
             self.syncing = False
-        if self.bench.error is None:
-            self.widgets["error"].value = ""
+        self._say("" if self.bench.error is None else self.widgets["error"].value)
+        self.draw()
+
+    def draw(self) -> None:
+        """Bring the page alone."""
         self.widgets["panel"].value = self.bench.to_html()
 
     def sync(self) -> None:
         """Bring the controls alone."""
         raise NotImplementedError
 
-    def tick_boxes(self, roll: Sequence[int], kept: Collection[int], tick: Callable[[int, bool], None]) -> None:
-        """A box for each item of the roll, ticked where it is kept; ``tick(place, on)`` hears what a person does."""
-        box, titles = self.widgets["history"], self.bench.lookup.titles
+    def tick_boxes(
+        self, roll: Sequence[int | str], kept: Collection[int | str], tick: Callable[[int, bool], None]
+    ) -> None:
+        """A box for each title of the roll, ticked where it is kept; ``tick(place, on)`` hears what a person does."""
+        box, called = self.widgets["history"], self.bench.lookup.called
         boxes = list(box.children)
         while len(boxes) < len(roll):
-            made = widgets.Checkbox(indent=False, layout={"width": "320px", "margin": "0 2px"})
-            self.observe(made, functools.partial(tick, len(boxes)))
+            made = widgets.Checkbox(indent=False, layout={"width": f"{COLUMN - 50}px", "margin": "0 2px"})
+            heard = functools.partial(tick, len(boxes))
+            made.observe(lambda change, heard=heard: self.guarded(heard, change["new"]), names="value")
             boxes.append(made)
         for made, item in zip(boxes, roll):
-            made.description, made.value = _plain(titles[item]), item in kept
+            made.description, made.value = _plain(called(item)), item in kept
         for place, made in enumerate(boxes):
             made.layout.display = None if place < len(roll) else "none"
         box.children = boxes
+
+    def propose(self, name: str, items: Sequence[int]) -> None:
+        """Show the buttons below a box that offer these items, or none; see `meant`."""
+        ask, *buttons = self.widgets[f"{name}_meant"].children
+        ask.layout.display = None if items else "none"
+        for button, item in itertools.zip_longest(buttons, items):
+            button.layout.display = None if item else "none"
+            button.description = _plain(self.bench.lookup.titles[item]) if item else ""
 
 
 class Page:
@@ -140,10 +190,36 @@ def proposed(bench) -> tuple[str, ...]:
     return tuple(dict.fromkeys(bench.lookup.titles[1:])) if bench.data.n_items <= _LONGEST_LIST else ()
 
 
-def side_by_side(left: Sequence[widgets.Widget], w: dict[str, widgets.Widget]) -> widgets.HBox:
-    """Controls on the left, and what they show on the right."""
-    right = widgets.VBox([w["busy"], w["error"], w["panel"]], layout={"flex": "1 1 auto", "min_width": "0"})
-    return widgets.HBox([widgets.VBox(left, layout={"width": "360px", "flex": "0 0 360px"}), right])
+def says() -> widgets.HTML:
+    """Where the error of a box stands, below it."""
+    return widgets.HTML(layout={"width": f"{COLUMN - 30}px"})
+
+
+def meant(most: int = 3) -> widgets.VBox:
+    """Buttons for the titles that may have been meant, below the box; hidden."""
+    hidden = {"width": f"{COLUMN - 30}px", "display": "none"}
+    buttons = [widgets.Button(layout=hidden) for _ in range(most)]
+    return widgets.VBox([widgets.Label("Did you mean", layout={"display": "none"}), *buttons])
+
+
+def side_by_side(
+    left: Sequence[widgets.Widget],
+    right: Sequence[widgets.Widget],
+    above: Sequence[widgets.Widget] = (),
+    high: str = "",
+) -> widgets.VBox:
+    """Controls on the left, and what they show on the right; with a height both scroll, and what is ``above`` stays."""
+    controls = _pane(left, {"flex": f"0 0 {COLUMN}px", "width": f"{COLUMN}px"}, high)
+    page = _pane(right, {"flex": "1 1 0%", "min_width": "0"}, high)
+    return enclosed([*above, widgets.HBox([controls, page])])
+
+
+def _pane(parts: Sequence[widgets.Widget], layout: dict[str, str], high: str) -> widgets.VBox:
+    """Parts below each other, each as high as it is: in a box with a height they'd shrink, so they have their own."""
+    if not high:
+        return widgets.VBox(parts, layout=layout)
+    whole = widgets.VBox(parts, layout={"flex": "0 0 auto"})
+    return widgets.VBox([whole], layout=layout | {"height": high, "overflow": "auto"})
 
 
 def _plain(title: str) -> str:

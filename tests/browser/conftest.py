@@ -118,19 +118,21 @@ def browser(chromium):
         running.close()
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def run_notebook(lab, browser):
-    """``run_notebook(name)``: open it, run all its cells, and give the page when the last one is done."""
+    """``run_notebook(name)``: open it, run all its cells, and give the page when the last one is done. The list of
+    files is shut, unless ``files`` asks for it."""
     pages = []
 
-    def run(name: str):
-        page = browser.new_page(viewport={"width": 1500, "height": 1500})
+    def run(name: str, files: bool = False, width: int = 1500, height: int = 1500):
+        page = browser.new_page(viewport={"width": width, "height": height})
         pages.append(page)
         page.set_default_timeout(30_000)
         page.goto(f"{lab}/lab/workspaces/{Path(name).stem}/tree/{name}")  # else the tabs of the test before come back
         page.locator(".jp-Notebook .jp-CodeCell").first.wait_for(timeout=90_000)
         page.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]").wait_for(timeout=90_000)
-        page.keyboard.press("Control+b")  # the list of files takes room
+        if not files:
+            page.keyboard.press("Control+b")  # it takes room
         _run_all(page)
         page.wait_for_function(_DONE, timeout=600_000)
         problems = page.locator('[data-mime-type="application/vnd.jupyter.error"]').all_inner_texts()

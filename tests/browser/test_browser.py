@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 pytestmark = pytest.mark.browser
-SHOTS = Path(__file__).parents[2] / "artifacts" / "browser"
+ROOT = Path(__file__).parents[2]
+SHOTS = ROOT / "artifacts" / "browser"
 _SEARCH = "id, part of a title, cold, worst"
 
 
@@ -44,7 +45,7 @@ def _pick(desk) -> None:
     _step(desk, f"picked user {re.escape(name)}$")
 
 
-def test_workbench_with_the_mouse(run_notebook, folder):
+def test_workbench_with_the_mouse(run_notebook, preset):
     page = run_notebook("11_workbench.ipynb")
     desk = _desk(page)
     _pick(desk)
@@ -60,9 +61,13 @@ def test_workbench_with_the_mouse(run_notebook, folder):
     assert _scores(desk) == before
     for kind in ("HTML", "JSON"):
         desk.get_by_role("button", name=f"Export {kind}").click()
-        desk.get_by_text(re.compile(rf"written: .*\.{kind.lower()}")).wait_for()
-    assert "<script" not in next(folder.glob("case_*.html")).read_text(encoding="utf-8")
-    kept = json.loads(next(folder.glob("case_*.json")).read_text(encoding="utf-8"))
+        written = desk.get_by_text(re.compile(rf"written: .*\.{kind.lower()}"))
+        written.wait_for()
+        path = Path(written.inner_text().removeprefix("written: "))
+        assert path.parent == ROOT / "artifacts" / preset / "cases"
+        text = path.read_text(encoding="utf-8")
+        assert "<script" not in text
+    kept = json.loads(text)
     assert {f"{model['score']:+.3f}" for model in kept["models"].values()} == set(before)
     _keyboard(page, desk, before)
     page.set_viewport_size({"width": 1280, "height": 800})

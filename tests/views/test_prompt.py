@@ -91,12 +91,13 @@ def test_attribution_is_score_minus_score_without():
     assert bars(explanation()) == {"&lt;User_ID&gt;": "+0.500", "&lt;Item_ID&gt;": "-0.750"}
     page = str(views.attribution(explanation()))
     assert "does not add up" in page and "score +1.500, P(like) = 0.818" in page
-    assert "left:50.00%;width:33.33%" in page and "left:0.00%;width:50.00%" in page  # the longest bar fills its half
+    assert "left:50.00%;width:25.00%" in page and "left:12.50%;width:37.50%" in page  # on a scale from -1 to 1
+    assert re.findall(r">([-+]?[\d.]+)</div>", page) == ["-1", "-0.5", "0", "+0.5", "+1"]
     assert "nothing to take out" in str(views.attribution(explanation(without={})))
 
 
 def test_attribution_sorts_titles_among_soft_tokens():
-    titles = [LeftOut(4, "<b>Dusk", 1.25), LeftOut(6, "Dawn", 0.5), LeftOut(4, "Noon", 3.0)]
+    titles = [LeftOut(4, "<b>Dusk", 1.25), LeftOut(6, "Dawn", 0.5), LeftOut(5, "Noon", 3.0)]
     made = explanation(without_titles=titles)
     assert list(bars(made).items()) == [
         ("Dawn", "+1.000"), ("&lt;User_ID&gt;", "+0.500"), ("&lt;b&gt;Dusk", "+0.250"), ("&lt;Item_ID&gt;", "-0.750"),
@@ -110,10 +111,30 @@ def test_a_bar_never_divides_by_nothing():
     assert bars(explanation(without={"user": 1.5})) == {"&lt;User_ID&gt;": "+0.000"}
 
 
+def test_models_share_one_scale_and_its_axis():
+    titles = [LeftOut(4, "Dusk", -0.5)]
+    columns = [
+        picture.Column("a", 1.5, picture.parts(explanation(without_titles=titles))),
+        picture.Column("b", 0.5, picture.parts(explanation(without={}, without_titles=[LeftOut(4, "Dusk", 1.0)]))),
+    ]
+    page = picture.bars(columns, {4: "mood <grey>"})
+    assert re.findall(r"width:([\d.]+)%;height:11px", page) == ["12.50", "18.75", "50.00", "12.50"]  # from -2 to 2
+    assert page.count(">+2</div>") == page.count(">-2</div>") == 2 and page.count("<tr>") == 5
+    assert page.count("not in this model") == 4 and "title='Dusk: mood &lt;grey&gt;'" in page
+    assert views.style.FOR in page and views.style.AGAINST in page
+    assert not {views.style.FOR, views.style.AGAINST} & set(views.SLOT_COLOURS.values())
+
+
+def test_an_axis_ends_at_a_number_that_is_easily_read():
+    ends = {0.0: 1, 0.03: 0.05, 0.2: 0.2, 0.21: 0.5, 0.7: 1, 1.0: 1, 3.0: 5, 7.0: 10, 12.0: 20}
+    assert [picture._round_up(reach) for reach in ends] == pytest.approx(list(ends.values()))
+
+
 def test_the_verdict_marks_the_truth_and_escapes_its_lines():
     drawn = picture.verdict(explanation(), 0.625, ["<b> & more"])
     assert "left:62.5%" in drawn and "&lt;b&gt; &amp; more" in drawn
     assert "<span" not in picture.verdict(explanation())
+    assert "left:25.0%" in picture.verdict(explanation(), before=0.25) and ">0.75</div>" in drawn
 
 
 # ------------------------------------------------------------------------------------- attention
@@ -140,6 +161,14 @@ def test_attention_is_summed_by_segment_and_averaged_over_heads():
     assert list(heat.y) == ["layer 1", "layer 2"]
     assert heat.customdata[1][1] == "&lt;b&gt;, 2 tokens"
     assert "no explanation" in figure.layout.title.text
+
+
+def test_attention_as_a_table_holds_the_same_and_no_script():
+    page = str(views.attention_table(attention()))
+    assert re.findall(r"text-align:right[^>]*>(\d+%)<", page) == "30% 0% 30% 0% 10% 0% 10% 100% 20% 0%".split()
+    assert "&lt;b&gt;, layer 1: 30.0%" in page and "<b>" not in page and "<script" not in page
+    deep = attention()._replace(weights=np.repeat(attention().weights, 6, axis=0))  # 12 layers
+    assert "30%<" not in str(views.attention_table(deep)) and "layer 12: 100.0%" in str(views.attention_table(deep))
 
 
 def test_a_title_that_spells_a_slot_has_its_own_column():

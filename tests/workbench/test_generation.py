@@ -94,12 +94,13 @@ def test_controls_do_what_methods_do_and_show_what_fails(bench):
     w["history"].children[0].value = False
     assert bench.history == bench.roll[1:]
     w["search"].value = "nobody at all"
-    assert isinstance(bench.error, ValueError) and "nobody found" in w["error"].value
+    assert isinstance(bench.error, ValueError) and "nobody found" in w["search_says"].value
     w["users"].value = bench.found.users[1]
     assert bench.error is None and bench.user_id == bench.found.users[1]
     w["search"].value = "nobody there either"
     bench.restart()
     assert bench.error is None and w["error"].value == ""
+    assert w["search"].value == "nobody there either" and "nobody found" in w["search_says"].value
 
 
 def test_what_was_not_liked_is_no_history(writer, ring):

@@ -14,8 +14,9 @@ def test_the_page_holds_the_prompt_token_by_token_and_nothing_that_runs(bench):
     bench.retitle("<script>alert('x')</script> & {title}")
     page = bench.to_html()
     assert "<script" not in page and "http" not in page and "&lt;script&gt;" in page.replace("</span>", "")
-    assert boxes(bench.explanations["sella"], ids=False) in page
-    assert boxes(bench.explanations["text"], ids=False) in page
+    for name in ("sella", "text"):
+        hints = [bench.lookup.about.get(item, "") for item in bench.answers.items(name, bench.case)]
+        assert boxes(bench.explanations[name], ids=False, hints=hints) in page and any(hints)
     assert "no vector belongs to it" in page and prompts.KINDS["user"].colour in page
     assert bench.snapshot()._repr_html_() == page
 
@@ -28,7 +29,7 @@ class Tags(HTMLParser):
         self.open = []
 
     def handle_starttag(self, tag, attrs):
-        self.open += [tag] if tag not in ("br", "meta") else []
+        self.open += [tag] if tag not in ("br", "meta", "col") else []
 
     def handle_endtag(self, tag):
         assert self.open.pop() == tag
@@ -64,12 +65,24 @@ def test_a_case_is_exported_and_opened_again(bench, model, text, toy, tmp_path):
     assert not list(tmp_path.rglob("*.part"))
 
 
-def test_export_buttons_write_here_and_say_where(bench, tmp_path, monkeypatch):
+def test_exports_go_to_the_artifacts_and_never_over_each_other(model, toy, toy_cfg, tmp_path, monkeypatch):
+    bench = workbench.open({"sella": model}, toy, toy_cfg)
+    assert bench.folder == tmp_path / "artifacts" / toy_cfg.name / "cases"
+    stem, written = f"case_user-{bench.lookup.name(bench.case.user_id)}_item-{bench.case.item_id}", []
+    for _ in range(2):
+        for name in ("html", "json"):
+            bench.controls[name].click()
+            written.append(bench.controls["status"].value)
+        bench.switch_off("user")
+    files = [f"{stem}.html", f"{stem}.json", f"{stem}_2.html", f"{stem}_2.json"]
+    assert sorted(path.name for path in bench.folder.iterdir()) == sorted(files)
+    assert all(name in said for name, said in zip(files, written))
+    off = [json.loads((bench.folder / name).read_text(encoding="utf-8"))["case"]["off"] for name in files[1::2]]
+    assert off == [[], ["user"]]
+    first = bench.export(tmp_path / "mine.json")
+    assert bench.export(tmp_path / "mine.json").name == "mine_2.json" and first.name == "mine.json"
     monkeypatch.chdir(tmp_path)
-    for name in ("html", "json"):
-        bench.controls[name].click()
-        written = tmp_path / f"case_user-{bench.lookup.name(bench.case.user_id)}_item-{bench.case.item_id}.{name}"
-        assert written.is_file() and written.name in bench.controls["status"].value
+    assert workbench.open({"sella": model}, toy).folder == tmp_path / "artifacts" / "cases"
 
 
 @pytest.mark.parametrize(
