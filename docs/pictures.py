@@ -2,7 +2,8 @@
 
     python docs/pictures.py [--preset tiny] [NOTEBOOK ...]
 
-Executes them, and writes their outputs back beside their own source. Needs the extras "notebooks" and "browser", and a
+Executes them, and writes their outputs back beside their own source; the map of notebook 05 is the README's picture as
+well. Needs the extras "notebooks" and "browser", and a
 Chromium; ``make pictures`` sees to them.
 """
 
@@ -93,6 +94,23 @@ def keep(page: Path, executed: nbformat.NotebookNode, drawn: Callable[[object], 
     nbformat.write(book, page)
 
 
+def walk_of(executed: nbformat.NotebookNode) -> dict[str, go.Figure]:
+    """The last map of the walk in an executed notebook 05, as it stands before the first step and at the end."""
+    data = [o.data[PLOTLY] for cell in executed.cells for o in cell.get("outputs", ()) if PLOTLY in o.get("data", {})]
+    drawn = [d for d in data if d["layout"].get("sliders")][-1:]
+    if not drawn:
+        return {}
+    moved, traces = drawn[0]["layout"]["sliders"][0]["steps"][0]["args"]
+    found = {}
+    for name, changes in (("alignment_before", moved), ("alignment", {})):
+        figure = go.Figure(drawn[0]["data"], drawn[0]["layout"])
+        for place, trace in enumerate(traces):
+            figure.data[trace].update({key: values[place] for key, values in changes.items() if key != "hovertext"})
+        active = 0 if changes else len(figure.layout.sliders[0].steps) - 1
+        found[name] = figure.update_layout(sliders=[{"active": active}])
+    return found
+
+
 def main(arguments: list[str] | None = None) -> int:
     from playwright.sync_api import sync_playwright
 
@@ -113,6 +131,8 @@ def main(arguments: list[str] | None = None) -> int:
         for page, book in zip(pages, executed, strict=True):
             keep(page, book, lambda view: draw(browser, view))
             print(f"{page}: {page.stat().st_size // 1024} KiB")
+            for name, figure in walk_of(book).items():
+                (Path(__file__).parent / f"{name}.png").write_bytes(draw(browser, figure))
     return 0
 
 
