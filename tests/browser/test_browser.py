@@ -42,7 +42,7 @@ def _pick(desk) -> None:
     people = desk.locator(".widget-select select")
     people.select_option(index=0)
     name = people.locator("option").first.inner_text().split()[0]
-    _step(desk, f"picked user {re.escape(name)}$")
+    _step(desk, f"picked user {re.escape(name)}")
 
 
 def test_workbench_with_the_mouse(run_notebook, preset):
