@@ -29,7 +29,7 @@ def on_item(cfg: Preset, data: Interactions, recipe_name: str = "sella") -> Call
 
     def opened(item_id: int) -> Workbench:
         asked = data.test.loc[data.test["item_id"] == item_id, "user_id"]
-        bench = Workbench({recipe_name: sella.train(cfg, data, recipe_name)}, data)
+        bench = Workbench({recipe_name: sella.train(cfg, data, recipe_name)}, data, cfg=cfg)
         bench.pick(int((asked if len(asked) else data.test["user_id"]).iloc[0]), item_id)
         return bench
 
