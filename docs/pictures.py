@@ -129,10 +129,10 @@ def main(arguments: list[str] | None = None) -> int:
     with sync_playwright() as play:  # after the notebooks ran: both want the thread's event loop
         browser = play.chromium.launch(executable_path=chromium, args=FLAGS)
         for page, book in zip(pages, executed, strict=True):
+            for name, figure in walk_of(book).items():  # first, since what is kept of a figure is its picture
+                (Path(__file__).parent / f"{name}.png").write_bytes(draw(browser, figure))
             keep(page, book, lambda view: draw(browser, view))
             print(f"{page}: {page.stat().st_size // 1024} KiB")
-            for name, figure in walk_of(book).items():
-                (Path(__file__).parent / f"{name}.png").write_bytes(draw(browser, figure))
     return 0
 
 
