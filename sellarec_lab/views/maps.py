@@ -114,7 +114,12 @@ def mixing(groups: Mapping[str, np.ndarray], seed: int = 0) -> Mixing:
     near, _ = nearest(unit[asking], unit, k + 1)  # the row itself is among them, and in its own group
     foreign = float((owner[near] != owner[asking][:, None]).sum())
     sizes = np.bincount(owner)
-    return Mixing(foreign / (len(asking) * k), 1 - float((sizes * (sizes - 1)).sum()) / (n * (n - 1)))
+    return Mixing(foreign / (len(asking) * k), 1 - alike_by_chance(sizes))
+
+
+def alike_by_chance(sizes: np.ndarray) -> float:
+    """The probability that two rows are of one group, where groups have these sizes."""
+    return float((sizes * (sizes - 1)).sum() / (sizes.sum() * (sizes.sum() - 1)))
 
 
 def alignment_map(

@@ -19,7 +19,7 @@ from sellarec_lab import metrics
 from sellarec_lab.alignment import Snapshots
 from sellarec_lab.data import Interactions
 from sellarec_lab.views import attributes
-from sellarec_lab.views.maps import CACHE, Map, coordinates
+from sellarec_lab.views.maps import CACHE, Map, alike_by_chance, coordinates
 from sellarec_lab.views.style import matrices, need_one_each, units
 from sellarec_lab.views.vectors import nearest
 
@@ -112,8 +112,7 @@ def neighbourhoods(groups: dict[str, tuple[np.ndarray, np.ndarray]], kinds: Sequ
         flat = NearestNeighbors(n_neighbors=k).fit(xy[known]).kneighbors(return_distance=False)
         full = metrics.same_kind(metrics.neighbours(vectors[known], k), kinds)
         rows[name] = {"full space": full, "picture": metrics.same_kind(flat, kinds)}
-    sizes = np.unique(kinds, return_counts=True)[1]
-    chance = float((sizes * (sizes - 1)).sum() / (len(kinds) * (len(kinds) - 1)))
+    chance = alike_by_chance(np.unique(kinds, return_counts=True)[1])
     table = pd.DataFrame.from_dict(rows, orient="index").assign(chance=chance)
     return table.rename_axis("neighbours of the same genre")
 
