@@ -48,6 +48,7 @@ GRIDS: dict[str, list[Setting]] = {  # eight a method, so that none is tuned har
         sasrec__dropout=(0.2, 0.5), sasrec__loop__learning_rate=(3e-3, 1e-2), sasrec__loop__weight_decay=(1.0, 5.0)
     ),
     "din": _grid(din__dropout=(0.2, 0.5), din__loop__learning_rate=(3e-3, 1e-2), din__loop__weight_decay=(0.3, 3.0)),
+    "rlfm": _grid(rlfm__dim=(2, 3, 4, 8), rlfm__features=(12, 24)),
     "item-knn": _grid(neighbours__fading=(0.3, 0.5, 0.7, 0.9), neighbours__history=(5, 50)),
     "sasrec-next": _grid(**_SEQUENCES, next_item__loop__weight_decay=(0.0, 1.0)),
     **{f"kg-{name}": _triples(name) for name in ("distmult", "transe", "rotate")},

@@ -31,6 +31,7 @@ from sellarec_lab.config.settings import (
     NeighboursConfig,
     NextItemConfig,
     PromptConfig,
+    RLFMConfig,
     SASRecConfig,
     TuningConfig,
 )
@@ -40,6 +41,6 @@ __all__ = [
     "ALL_LINEAR", "COMBINATIONS", "DECODERS", "ENCODERS", "PRESETS", "TASKS", "AlignmentConfig", "BackboneConfig",
     "CodesConfig", "DINConfig", "DistillationConfig", "IndexConfig", "InjectionConfig", "KGConfig", "LCRecConfig",
     "LightGCNConfig", "LoopConfig", "LoraConfig", "MFConfig", "MiniLMConfig", "NeighboursConfig", "NextItemConfig",
-    "PathConfig", "Preset", "PromptConfig", "SASRecConfig", "TripleConfig", "TuningConfig", "as_dict", "changed",
-    "faster", "preset", "replace",
+    "PathConfig", "Preset", "PromptConfig", "RLFMConfig", "SASRecConfig", "TripleConfig", "TuningConfig", "as_dict",
+    "changed", "faster", "preset", "replace",
 ]  # fmt: skip

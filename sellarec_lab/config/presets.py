@@ -23,6 +23,7 @@ from sellarec_lab.config.settings import (
     NeighboursConfig,
     NextItemConfig,
     PromptConfig,
+    RLFMConfig,
     SASRecConfig,
     TuningConfig,
 )
@@ -45,6 +46,7 @@ class Preset:
     sasrec: SASRecConfig = SASRecConfig()
     din: DINConfig = DINConfig()
     codes: CodesConfig = CodesConfig()
+    rlfm: RLFMConfig = RLFMConfig()
     tuning: TuningConfig = TuningConfig()
     alignment: AlignmentConfig = AlignmentConfig()
     injection: InjectionConfig = InjectionConfig()

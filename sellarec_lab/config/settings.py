@@ -133,6 +133,16 @@ class CodesConfig:
 
 
 @settings
+class RLFMConfig:
+    """Factors with learned priors that item semantics tell (Agarwal and Chen, KDD 2009)."""
+
+    dim: Amount = 3  # free factors of an item, beside its features
+    features: Count = 24  # principal components of the item semantics
+    strength: Positive = 1.0  # of the prior of the free factors
+    rounds: Count = 15  # of expectation maximisation
+
+
+@settings
 class AlignmentConfig:
     """Stage 2b: the collaborative model moves towards the item semantics (papers: section 1.5)."""
 
