@@ -321,3 +321,16 @@ def test_models_are_compared_seed_by_seed_where_one_failed(toy_cfg, toy):
     row = tests.query("model == 'mf' and split == 'test' and metric == 'auc'")["difference"].item()
     second = [metrics.auc(f["label"], f["score"]) for f in (scored["lightgcn"][1], scored["mf"][0])]
     assert row == pytest.approx(second[0] - second[1])
+
+
+def test_the_spread_over_seeds_is_that_of_their_values(predictions):
+    frames = [predictions(signal=signal, seed=7) for signal in (0.5, 1.0, 2.0)]
+    scored = compare.Scored(["mf", "means"])
+    scored["mf"], scored.seeds["mf"] = frames, [4, 5, 6]
+    scored["means"], scored.seeds["means"] = frames[:1], [4]
+    told = compare.by_seed(scored).set_index("model")
+    values = [metrics.auc(frame["label"], frame["score"]) for frame in frames]
+    assert told.loc["mf", ["seed 4", "seed 5", "seed 6"]].tolist() == values
+    assert told.loc["mf", "mean"] == pytest.approx(np.mean(values))
+    assert told.loc["mf", "spread"] == pytest.approx(np.std(values, ddof=1))
+    assert np.isnan(told.loc["means", "spread"]) and told.loc["means", "mean"] == values[0]

@@ -34,6 +34,12 @@ def test_a_notebook_runs_with_another_preset_and_cuts_no_table(tmp_path):
     assert (tmp_path / "out" / "00.ipynb").is_file()
 
 
+def test_a_notebook_is_told_the_seeds_where_it_asks_for_them(tmp_path):
+    nbformat.write(book('PRESET = "tiny"\nSEEDS = 1  # how many', "print(PRESET, SEEDS)"), tmp_path / "00.ipynb")
+    done = report.execute(tmp_path / "00.ipynb", "fast", tmp_path / "copy.ipynb", seeds=3)
+    assert done.cells[1].outputs[0].text == "fast 3\n"
+
+
 def test_a_failing_notebook_raises_and_leaves_its_copy(tmp_path):
     nbformat.write(book('PRESET = "tiny"', "1 / 0"), tmp_path / "00.ipynb")
     with pytest.raises(CellExecutionError, match="ZeroDivisionError"):

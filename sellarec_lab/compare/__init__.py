@@ -28,6 +28,7 @@ from sellarec_lab.compare.tables import (
     METRICS,
     TAILS,
     Summary,
+    by_seed,
     cells,
     compared_by,
     paired_tests,
@@ -41,8 +42,8 @@ from sellarec_lab.compare.text import check_section, markdown, section, write_se
 __all__ = [
     "CEILINGS", "CORE", "DECODING", "GRIDS", "LAST_ITEM", "LINK", "LINKS", "LINK_METRICS", "METHODS", "METRICS",
     "NEXT_ITEM", "NEXT_METRICS", "QUESTION", "RATING", "TAILS", "TITLES", "Fusion", "Method", "Scored", "Summary",
-    "Task", "answers", "battery", "cells", "check_fit", "check_section", "compared_by", "decoding", "finished",
-    "full_ranking", "fuse", "likers", "markdown", "method", "models_for", "named", "next_item", "outcome",
+    "Task", "answers", "battery", "by_seed", "cells", "check_fit", "check_section", "compared_by", "decoding",
+    "finished", "full_ranking", "fuse", "likers", "markdown", "method", "models_for", "named", "next_item", "outcome",
     "paired_tests", "parts", "plan", "predictions", "put_together", "rating_stages", "renumber", "run", "sanity",
     "search", "section", "summary", "table", "titled", "write_section",
 ]  # fmt: skip

@@ -133,7 +133,8 @@ METHODS: dict[str, Method] = {
 TITLES = {name: method.title for name, method in METHODS.items()}
 CEILINGS = ("oracle", "knowable", "knowable-text")  # no model that learned
 CORE = (  # what the first notebooks speak of
-    "oracle", "knowable", "knowable-text", "means", "mf", "zero-shot", "tallrec", "collm", "sella",
+    "oracle", "knowable", "knowable-text", "means", "mf", "aligned-mf", "zero-shot", "tallrec", "collm", "sella",
+    "rlfm", "fusion-rlfm",
 )  # fmt: skip
 
 
@@ -170,7 +171,7 @@ def _choices() -> list[str]:
 
 
 def models_for(data: Interactions | kg.Graphs, which: str = "core") -> list[str]:
-    """Names of the methods that can run on this data, in the table's order: "core" (the nine of the first notebooks),
+    """Names of the methods that can run on this data, in the table's order: "core" (what the first notebooks speak of),
     "all", or a group ("paper", "ablation", ...). The oracle and what is knowable are there only in the embedded world;
     where test holds nothing but likes, rows can't be rated and the next item is asked for instead; of graphs, links.
 

@@ -67,7 +67,7 @@ def run(cfg: Preset, root: str | None = None, seeds: int = 1, notebooks: bool = 
             raise RuntimeError("; ".join(f"{m}, seed {s}: {e}" for (m, s), e in scored.failures.items()))
         results, paired = compare.table(cfg, data_set, scored), compare.paired_tests(scored)
         _write(out, results=results, paired=paired, cells=compare.cells(cfg, data_set, scored))
-        for book in execute_all(books, cfg.name, out / "notebooks", at_once) if books else ():
+        for book in execute_all(books, cfg.name, out / "notebooks", at_once, seeds) if books else ():
             tick(book.stem)
     if books:
         executed = {book: nbformat.read(out / "notebooks" / book.name, as_version=4) for book in books}

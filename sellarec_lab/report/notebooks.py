@@ -1,6 +1,8 @@
 """The numbered notebooks of the checkout: where they are, and how they are executed."""
 
+import json
 import os
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -36,16 +38,19 @@ def numbered() -> list[Path]:
     return sorted(notebook_folder().glob("[0-9][0-9]*.ipynb"))
 
 
-def execute_all(books: Sequence[Path], preset: str, folder: Path, at_once: int) -> Iterator[Path]:
+def execute_all(
+    books: Sequence[Path], preset: str, folder: Path, at_once: int, seeds: int = 1
+) -> Iterator[Path]:  # fmt: skip
     """Execute notebooks into ``folder``, so many at a time, and tell which is done. The later ones, which train most,
-    begin.
+    begin; ``preset`` and ``seeds`` are told to each, see `execute`.
 
     Raises:
         RuntimeError: cells failed; names notebooks and errors, when the others are done.
     """
     failed = []
     with runtime.at_once(min(at_once, len(books))) as parallel:
-        jobs = (joblib.delayed(_attempt)(book, preset, folder / book.name, os.getpid()) for book in reversed(books))
+        attempt, caller = joblib.delayed(_attempt), os.getpid()
+        jobs = (attempt(book, preset, folder / book.name, seeds, caller) for book in reversed(books))
         for book, error in parallel(jobs):
             failed += [f"{folder / book.name}: {error}"] if error else []
             yield book
@@ -53,18 +58,19 @@ def execute_all(books: Sequence[Path], preset: str, folder: Path, at_once: int) 
         raise RuntimeError("; ".join(failed))
 
 
-def _attempt(book: Path, preset: str, target: Path, caller: int) -> tuple[Path, str]:
+def _attempt(book: Path, preset: str, target: Path, seeds: int, caller: int) -> tuple[Path, str]:
     """The notebook and its error, in words: nbclient's own can't travel between processes."""
     runtime.at_work(caller)
     try:
-        execute(book, preset, target)
+        execute(book, preset, target, seeds)
     except CellExecutionError as error:
         return book, f"{error.ename}: {error.evalue}"
     return book, ""
 
 
-def execute(page: Path, preset: str, target: Path) -> nbformat.NotebookNode:
-    """Run a notebook from top to bottom with another value of its ``PRESET`` and write the executed copy.
+def execute(page: Path, preset: str, target: Path, seeds: int = 1) -> nbformat.NotebookNode:
+    """Run a notebook from top to bottom with other values of its ``PRESET`` and, where it has one, ``SEEDS``, and write
+    the executed copy.
 
     Raises:
         nbclient.exceptions.CellExecutionError: a cell failed; the copy up to it is written.
@@ -72,7 +78,7 @@ def execute(page: Path, preset: str, target: Path) -> nbformat.NotebookNode:
     book = nbformat.read(page, as_version=4)
     for cell in book.cells:
         if "parameters" in cell.metadata.get("tags", []):
-            cell.source = f'PRESET = "{preset}"'
+            cell.source = _told(cell.source, PRESET=preset, SEEDS=seeds)
     client = NotebookClient(
         book, timeout=1800, resources={"metadata": {"path": str(page.parent)}}, extra_arguments=[_UNCUT]
     )
@@ -84,3 +90,10 @@ def execute(page: Path, preset: str, target: Path) -> nbformat.NotebookNode:
         finally:
             runtime.write_text(target, nbformat.writes(book))
     return book
+
+
+def _told(source: str, **values: str | int) -> str:
+    """The cell of a notebook's parameters with other values for those that it has."""
+    for name, value in values.items():
+        source = re.sub(rf"^{name} = .*$", f"{name} = {json.dumps(value)}", source, flags=re.MULTILINE)
+    return source
