@@ -21,8 +21,14 @@ def test_world_writes_the_tables(tmp_path, capsys):
     assert (tmp_path / "interactions.csv").is_file()
 
 
+@pytest.fixture
+def one_at_a_time(monkeypatch):
+    """Here and not in processes that would import everything anew; `test_two_workers_give_what_one_gives` has those."""
+    monkeypatch.setattr(runtime, "workers", lambda: runtime.Decision("1", "a test"))
+
+
 @pytest.mark.slow
-def test_run_leaves_the_results(tmp_path, capsys):
+def test_run_leaves_the_results(tmp_path, capsys, one_at_a_time):
     assert main(["run", "--preset", "fast", "--no-notebooks", "--artifacts", str(tmp_path)]) == 0
     results = pd.read_csv(tmp_path / "fast" / "results.csv")
     assert list(results.columns) == ["model", "split", "metric", "value", "low", "high", "seeds", "seconds"]
@@ -36,7 +42,7 @@ def test_run_leaves_the_results(tmp_path, capsys):
 
 
 @pytest.mark.slow
-def test_compare_leaves_the_table_the_page_and_the_section(tmp_path, capsys, monkeypatch):
+def test_compare_leaves_the_table_the_page_and_the_section(tmp_path, capsys, one_at_a_time):
     into = tmp_path / "R.md"
     into.write_text("<!-- compare:tiny-fast -->\n<!-- /compare:tiny-fast -->\n")
     wanted = "means,popularity,mf,tallrec,zero-shot,fusion-cf"

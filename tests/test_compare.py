@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
+import benches
 import numpy as np
 import pandas as pd
 import pytest
@@ -139,9 +140,9 @@ def test_every_method_runs(toy_cfg, toy):
 # ---- the battery
 
 
-@pytest.fixture
-def believed(toy_cfg, toy):
-    model = sella.train(toy_cfg, toy, "sella")
+@pytest.fixture(scope="module")
+def believed(lm_folder, toy, tmp_path_factory):
+    model = sella.train(benches.toy_preset(lm_folder, tmp_path_factory.mktemp("believed")), toy, "sella")
     return model, model.predict(toy.valid)
 
 

@@ -1,12 +1,10 @@
 import dataclasses
 import json
-import os
 import shutil
-import signal
-import subprocess
-import sys
 from pathlib import Path
 
+import apart
+import benches
 import numpy as np
 import peft
 import pytest
@@ -16,9 +14,9 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from sellarec_lab import config, data, llm, sella
 
 
-@pytest.fixture
-def trained(toy_cfg, toy):
-    return sella.train(toy_cfg, toy, "sella")
+@pytest.fixture(scope="module")
+def trained(lm_folder, toy, tmp_path_factory):
+    return sella.train(benches.toy_preset(lm_folder, tmp_path_factory.mktemp("trained")), toy, "sella")
 
 
 def test_predict_gives_the_rows_and_a_finite_score(trained, toy):
@@ -163,41 +161,22 @@ def test_unknown_recipes_and_fields_are_refused(toy_cfg, toy):
         config.preset("huge")
 
 
-_RUN = """
-import dataclasses, sys
-from sellarec_lab import config, data, sella
-bench = data.load("tiny")
-bench = dataclasses.replace(bench, valid=bench.valid.iloc[:300])
-loop = config.LoopConfig(rows=256, batch_size=32, epochs=2, evaluations=1, checkpoint_seconds=0.0)
-cfg = config.preset("fast", artifacts=sys.argv[1], injection__loop=loop)
-scores = sella.train(cfg, bench).predict(bench.test.iloc[:40])["score"]
-print("SCORES", *[repr(float(s)) for s in scores])
-"""
-
-
-def _run(folder: Path) -> subprocess.Popen:
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
-    command = [sys.executable, "-c", _RUN, str(folder)]
-    return subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment, text=True,
-        cwd=Path(__file__).parents[1],
-    )  # fmt: skip
-
-
-def _scores(text: str) -> list[str]:
-    return next(line for line in text.splitlines() if line.startswith("SCORES")).split()[1:]
+def _run(folder: Path) -> list[float]:
+    """Preset ``fast``, with a checkpoint at every step of stage 3; a few scores."""
+    bench = data.load("tiny")
+    bench = dataclasses.replace(bench, valid=bench.valid.iloc[:300])
+    loop = config.LoopConfig(rows=256, batch_size=32, epochs=2, evaluations=1, checkpoint_seconds=0.0)
+    cfg = config.preset("fast", artifacts=str(folder), injection__loop=loop)
+    return sella.train(cfg, bench).predict(bench.test.iloc[:40])["score"].tolist()
 
 
 @pytest.mark.slow
 def test_a_run_killed_in_stage_three_resumes_to_the_same_scores(tmp_path):
-    whole = _run(tmp_path / "whole").communicate(timeout=280)[0]
-    killed = _run(tmp_path / "killed")
-    while not list((tmp_path / "killed").glob("fast/injection/*/checkpoint.safetensors")):
-        assert killed.poll() is None, "the run ended before it could be killed"
-    killed.send_signal(signal.SIGKILL)
-    killed.wait()
-    assert not list((tmp_path / "killed").glob("fast/injection/*/manifest.json"))
-    assert _scores(_run(tmp_path / "killed").communicate(timeout=280)[0]) == _scores(whole)
+    whole = apart.told(_run, tmp_path / "whole")
+    killed = tmp_path / "killed"
+    apart.kill_when(apart.start(_run, killed), lambda: list(killed.glob("fast/injection/*/checkpoint.safetensors")))
+    assert not list(killed.glob("fast/injection/*/manifest.json"))
+    assert apart.told(_run, killed) == whole
 
 
 def test_the_embedded_world_is_the_default(toy):

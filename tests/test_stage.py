@@ -100,43 +100,51 @@ def test_two_processes_never_make_the_same_stage(tmp_path):
 # ---- the code is part of the key
 
 _KEYS = """
-import sys, types
-from sellarec_lab import config, llm, sella
-data = types.SimpleNamespace(fingerprint="f", titles=[""], n_users=1, n_items=1)
-stages = sella.Pipeline(config.preset("tiny"), data).stages()
-print("KEYS", *[f"{name}={stage.key}" for name, stage in stages.items()])
+import json, pathlib, re, sys, types
+from sellarec_lab import config, sella
+from sellarec_lab.runtime import code
+
+def keys():
+    for known in (code.code_digest, code._read, code._file):
+        known.cache_clear()  # a new process would read the files anew
+    data = types.SimpleNamespace(fingerprint="f", titles=[""], n_users=1, n_items=1)
+    return {name: stage.key for name, stage in sella.Pipeline(config.preset("tiny"), data).stages().items()}
+
+found = [keys()]
+for edits in json.loads(sys.argv[1]):
+    for file, pattern, new in edits:
+        path = pathlib.Path("sellarec_lab", file)
+        changed, often = re.subn(pattern, new, path.read_text(), count=1)
+        assert often == 1, (file, pattern)
+        path.write_text(changed)
+    found.append(keys())
+print("KEYS" + json.dumps(found))
 """
+_COMMENT = ("alignment.py", r"    return F\.cross_entropy\(", "    # a comment\n    return F.cross_entropy(")
+_DOCSTRING = ("alignment.py", r'"""InfoNCE with cosine', '"""InfoNCE, with cosine')
+_ALIGNMENT = ("alignment.py", r"/ temperature\n", "/ (2 * temperature)\n")
+_SCORE = ("llm/score.py", r"both\[:, 0\] - both\[:, 1\]", "both[:, 1] - both[:, 0]")
 
 
-def keys_of(folder: Path) -> dict[str, str]:
+def keys_after(folder: Path, *edits: list[tuple[str, str, str]]) -> list[dict[str, str]]:
+    """Keys of SeLLa-Rec's stages by the code in a folder, as it lies there and after each group of edits."""
     environment = os.environ | {"PYTHONPATH": str(folder)}
-    done = subprocess.run([sys.executable, "-c", _KEYS], cwd=folder, env=environment, capture_output=True, text=True)
+    command = [sys.executable, "-c", _KEYS, json.dumps(edits)]
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
     line = next((row for row in done.stdout.splitlines() if row.startswith("KEYS")), None)
     assert line, done.stderr
-    return dict(part.split("=") for part in line.split()[1:])
-
-
-def edit(folder: Path, file: str, pattern: str, new: str) -> None:
-    path = folder / "sellarec_lab" / file
-    text = path.read_text()
-    assert len(re.findall(pattern, text)) >= 1, (file, pattern)
-    path.write_text(re.sub(pattern, new, text, count=1))
+    return json.loads(line.removeprefix("KEYS"))
 
 
 def test_changed_code_makes_its_stage_anew_and_a_changed_comment_does_not(tmp_path):
     shutil.copytree(ROOT / "sellarec_lab", tmp_path / "sellarec_lab", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copytree(ROOT / "data" / "tiny", tmp_path / "data" / "tiny")
-    before = keys_of(tmp_path)
+    before, told, after, last = keys_after(tmp_path, [_COMMENT, _DOCSTRING], [_ALIGNMENT], [_SCORE])
     assert list(before) == ["tuning", "semantics", "alignment", "injection", "recommender"]
-    edit(tmp_path, "alignment.py", r"    return F\.cross_entropy\(", "    # a comment\n    return F.cross_entropy(")
-    edit(tmp_path, "alignment.py", r'"""InfoNCE with cosine', '"""InfoNCE, with cosine')
-    assert keys_of(tmp_path) == before
-    edit(tmp_path, "alignment.py", r"/ temperature\n", "/ (2 * temperature)\n")
-    after = keys_of(tmp_path)
+    assert told == before
     changed = {name for name in before if before[name] != after[name]}
     assert changed == {"alignment", "injection", "recommender"}  # what was made before the alignment stays
-    edit(tmp_path, "llm/score.py", r"both\[:, 0\] - both\[:, 1\]", "both[:, 1] - both[:, 0]")
-    assert all(keys_of(tmp_path)[name] != after[name] for name in before)
+    assert all(last[name] != after[name] for name in before)
 
 
 def test_a_function_of_ones_own_is_part_of_the_key(tmp_path):

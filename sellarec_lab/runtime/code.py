@@ -34,11 +34,17 @@ def code_digest(modules: tuple[str, ...]) -> str:
         name = waiting.pop()
         if name in seen or name.startswith(tuple(f"{PACKAGE}.{part}" for part in _LEFT_OUT)):
             continue
-        file = _file(name)
-        tree = _plain(file.read_text(encoding="utf-8")) if file else ast.Module([], [])
-        seen[name] = ast.dump(tree)
-        waiting += _imports(tree) if name.startswith(PACKAGE) else []
+        seen[name], imported = _read(name)
+        waiting += imported
     return _short("".join(f"{name}\n{seen[name]}\n" for name in sorted(seen)))
+
+
+@functools.cache
+def _read(name: str) -> tuple[str, list[str]]:
+    """A module's syntax tree as text, and what a module of this package imports from it; read once a process."""
+    file = _file(name)
+    tree = _plain(file.read_text(encoding="utf-8")) if file else ast.Module([], [])
+    return ast.dump(tree), _imports(tree) if name.startswith(PACKAGE) else []
 
 
 def function_digest(function: Callable) -> str:

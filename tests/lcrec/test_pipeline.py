@@ -1,12 +1,11 @@
 """The pipeline on a toy whose next item follows from the last: learned, saved, resumed, killed, without language."""
 
 import json
-import os
-import signal
 import subprocess
 import sys
 from pathlib import Path
 
+import apart
 import benches
 import numpy as np
 import pandas as pd
@@ -16,16 +15,6 @@ import torch
 
 from sellarec_lab import data, indices, lcrec, llm
 from sellarec_lab.config import IndexConfig, LoopConfig, MiniLMConfig, preset
-
-_SCRIPT = """
-import sys
-import benches
-from sellarec_lab import lcrec
-from sellarec_lab.config import LoopConfig
-loop = LoopConfig(batch_size=16, epochs=6, evaluations=1, checkpoint_seconds=0)
-cfg, bench = benches.next_preset(sys.argv[1], sys.argv[2], lcrec__loop=loop), benches.ring()
-print(lcrec.train(cfg, bench).score_catalogue([[1, 2, 3]])[0].round(4).tolist())
-"""
 
 
 @pytest.fixture(scope="module")
@@ -151,22 +140,18 @@ def test_half_precision_trains_and_scores(ring, folder, dtype, tmp_path):
     assert np.isfinite(scores).all() and len(set(scores.tolist())) > 8
 
 
+def _run(folder: Path, lm_folder: Path) -> list[float]:
+    loop = LoopConfig(batch_size=16, epochs=6, evaluations=1, checkpoint_seconds=0)
+    cfg = benches.next_preset(lm_folder, folder, lcrec__loop=loop)
+    return lcrec.train(cfg, benches.ring()).score_catalogue([[1, 2, 3]])[0].round(4).tolist()
+
+
 def test_a_killed_tuning_resumes_to_the_same_result(lm_folder, tmp_path):
-    whole = _start(lm_folder, tmp_path / "whole").communicate(timeout=280)[0]
-    killed = _start(lm_folder, tmp_path / "killed")
-    while not list((tmp_path / "killed").glob("tiny/lcrec/*/checkpoint.safetensors")):
-        assert killed.poll() is None, "the run ended before it could be killed"
-    killed.send_signal(signal.SIGKILL)
-    killed.wait()
-    assert not list((tmp_path / "killed").glob("tiny/lcrec/*/manifest.json"))
-    assert _start(lm_folder, tmp_path / "killed").communicate(timeout=280)[0].splitlines()[-1] == whole.splitlines()[-1]
-
-
-def _start(lm_folder, artifacts):
-    return subprocess.Popen(
-        [sys.executable, "-c", _SCRIPT, str(lm_folder), str(artifacts)], stdout=subprocess.PIPE, text=True, cwd=_root(),
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
-    )  # fmt: skip
+    whole, killed = apart.told(_run, tmp_path / "whole", lm_folder), tmp_path / "killed"
+    started = apart.start(_run, killed, lm_folder)
+    apart.kill_when(started, lambda: list(killed.glob("tiny/lcrec/*/checkpoint.safetensors")))
+    assert not list(killed.glob("tiny/lcrec/*/manifest.json"))
+    assert apart.told(_run, killed, lm_folder) == whole
 
 
 def _root():
