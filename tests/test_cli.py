@@ -1,3 +1,4 @@
+import dataclasses
 import os
 import sys
 
@@ -5,7 +6,7 @@ import pandas as pd
 import pytest
 import torch
 
-from sellarec_lab import compare, config, llm, runtime
+from sellarec_lab import compare, config, data, llm, runtime
 from sellarec_lab.__main__ import _parser, entry, main
 
 
@@ -22,13 +23,17 @@ def test_world_writes_the_tables(tmp_path, capsys):
 
 
 @pytest.fixture
-def one_at_a_time(monkeypatch):
-    """Here and not in processes that would import everything anew; `test_two_workers_give_what_one_gives` has those."""
+def quick(monkeypatch):
+    """A tenth of the users is asked, and all is done here and not in processes that would import everything anew;
+    `test_two_workers_give_what_one_gives` has those."""
+    whole = data.load("tiny")
+    some = {name: part[part["user_id"] % 10 == 0] for name, part in (("valid", whole.valid), ("test", whole.test))}
+    monkeypatch.setattr(data, "load", lambda *_: dataclasses.replace(whole, **some))
     monkeypatch.setattr(runtime, "workers", lambda: runtime.Decision("1", "a test"))
 
 
 @pytest.mark.slow
-def test_run_leaves_the_results(tmp_path, capsys, one_at_a_time):
+def test_run_leaves_the_results(tmp_path, capsys, quick):
     assert main(["run", "--preset", "fast", "--no-notebooks", "--artifacts", str(tmp_path)]) == 0
     results = pd.read_csv(tmp_path / "fast" / "results.csv")
     assert list(results.columns) == ["model", "split", "metric", "value", "low", "high", "seeds", "seconds"]
@@ -42,7 +47,7 @@ def test_run_leaves_the_results(tmp_path, capsys, one_at_a_time):
 
 
 @pytest.mark.slow
-def test_compare_leaves_the_table_the_page_and_the_section(tmp_path, capsys, one_at_a_time):
+def test_compare_leaves_the_table_the_page_and_the_section(tmp_path, capsys, quick):
     into = tmp_path / "R.md"
     into.write_text("<!-- compare:tiny-fast -->\n<!-- /compare:tiny-fast -->\n")
     wanted = "means,popularity,mf,tallrec,zero-shot,fusion-cf"

@@ -151,8 +151,7 @@ def test_features_alone_and_one_label(planted):
 
 
 def test_as_a_stage_it_is_kept_and_ranks(toy_cfg, toy):
-    model = sella.Pipeline(toy_cfg, toy).rlfm.value()
-    stage = sella.Pipeline(toy_cfg, toy).rlfm
+    model, stage = sella.factors_stage(toy_cfg, toy).value(), sella.factors_stage(toy_cfg, toy)
     assert stage.finished and set(stage.manifest["valid"]) == {"auc", "uauc"}
     assert stage.value().predict(toy.test)["score"].equals(model.predict(toy.test)["score"])
     assert len(model.recommend(3, k=2)) == 2

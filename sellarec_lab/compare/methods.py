@@ -120,7 +120,7 @@ METHODS: dict[str, Method] = {
     "rlfm": Method(
         "RLFM on item semantics", "beyond",
         "Agarwal and Chen, KDD 2009, on what the tuned LLM says of the items: factors with learned priors",
-        lambda cfg, data: sella.Pipeline(cfg, data).rlfm,
+        sella.factors_stage,
     ),
     "fusion-cf": _fusion("Late fusion: means, MF", *_NUMBERS),
     "fusion": _fusion("Late fusion: means, MF, SeLLa-Rec", *_NUMBERS, "sella"),

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import torch
 
-from sellarec_lab import alignment, collab, config, llm, metrics, runtime, semantics
-from sellarec_lab.collab import RLFM, Vectors
+from sellarec_lab import alignment, collab, config, llm, runtime, semantics
+from sellarec_lab.collab import Vectors
 from sellarec_lab.config import Preset
 from sellarec_lab.data import Interactions
 from sellarec_lab.prompts import Writer, template
@@ -91,20 +91,6 @@ class Pipeline:
         aligned, mf, history = alignment.align(cfg.mf, cfg.alignment, self.data, table, cfg.seed, checkpoint, recorder)
         alignment.keep(stage, aligned, mf, recorder.finish(aligned, history))
         return history.keep(stage.path("history.json"))
-
-    @functools.cached_property
-    def rlfm(self) -> Stage:
-        """Beside SeLLa-Rec: factors whose priors the item semantics tell, as a rating model of its own; see `RLFM`."""
-        code = ("sellarec_lab.collab.rlfm",)
-        return self._stage("rlfm", ("rlfm",), self._factors, self._factored, self.semantics, code=code)
-
-    def _factors(self, stage: Stage) -> dict:
-        model = collab.train_rlfm(self.cfg.rlfm, self.data, self.semantics.value(), self.cfg.seed)
-        runtime.save_tensors(stage.path("model.safetensors"), model.state_dict())
-        return {"valid": metrics.quality(model.predict(self.data.valid))}
-
-    def _factored(self, stage: Stage) -> RLFM:
-        return RLFM(self.data, **runtime.load_tensors(stage.path("model.safetensors"))[0])
 
     @property
     def tables(self) -> Stage:
