@@ -80,10 +80,13 @@ class Snapshots(NamedTuple):
 
     @torch.no_grad()
     def starting_from(self, vectors: Vectors, head: Head) -> Snapshots:
-        """The same walk, its first moment a collaborative model that was trained alone, behind an untrained head."""
+        """The same walk, its first moment a collaborative model that was trained alone, behind an untrained head. Where
+        a killed training went on, and the moments before are lost, it comes before those that were seen."""
         parts = {"users": (vectors.users, self.user_ids), "items": (vectors.items, self.item_ids)}
         first = {name: head(table[ids])[None] for name, (table, ids) in parts.items()}
-        return self._replace(**{n: torch.cat([at, getattr(self, n)[1:]]) for n, at in first.items()})
+        first |= {"steps": torch.zeros_like(self.steps[:1]), "semantics": self.semantics[:1]}
+        seen = int(self.steps[0] == 0)  # the start, whose place is taken
+        return self._replace(**{n: torch.cat([at, getattr(self, n)[seen:]]) for n, at in first.items()})
 
 
 def infonce(anchors: torch.Tensor, candidates: torch.Tensor, temperature: float) -> torch.Tensor:
