@@ -1,11 +1,12 @@
 """How time and memory grow: four sizes of a random log, each job in a process of its own.
 
-    python docs/scale.py [--users 12500 25000 50000 100000]
+    python docs/scale.py [--users 12500 25000 50000 100000] [--only MF]
 
 A user has twenty rows; there is an item for every five users. For each job: seconds and the process's peak of memory
 beyond what it held before, at every size, and the slope, the power of the size with which the time grows between the
-first and the last (1: twice the data, twice the time). Nothing here may grow with the square. POSIX only: the jobs are
-forks of this process.
+first and the last (1: twice the data, twice the time). One job grows with the square, and stands here to be seen:
+AdamW moves every row of a table at every step, so an epoch in batches of one size has twice the steps on tables twice
+as long; in batches that grow with the data it has not. POSIX only: the jobs are forks of this process.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from sellarec_lab import collab, config, metrics
 from sellarec_lab.runtime import PeakMemory
 
 EACH, SAMPLES, RANKED = 20, 200, 500
+BATCHES = 50  # an epoch of batches that grow with the data
 A_PROMPT = 50  # one prompt is scored for so many users
 
 
@@ -54,7 +56,10 @@ def jobs(users: int, folder: str) -> dict[str, Callable[[], Any]]:
     for name in runs:
         runs[name], runs.seeds[name] = [scored.assign(score=rng.normal(size=len(scored)))], [0]
     cfg = dataclasses.replace(lab.preset("tiny", artifacts=folder), name=f"scale-{users}")
-    epoch = config.MFConfig(loop=config.LoopConfig(epochs=1, batch_size=4096, evaluations=1))
+    fixed, growing = (
+        config.MFConfig(loop=config.LoopConfig(epochs=1, batch_size=size, evaluations=1))
+        for size in (4096, len(data.train) // BATCHES)
+    )
     backbone, asked = config.BackboneConfig(), data.test.sample(users // A_PROMPT, random_state=0)
     recipe, known = lab.sella.recipe("zero-shot"), lab.data.Profiles.of(data)
     reader = lab.sella.Recommender(lab.llm.load(backbone), backbone, cfg.prompt, recipe, known)
@@ -63,7 +68,8 @@ def jobs(users: int, folder: str) -> dict[str, Callable[[], Any]]:
         "from_frames": lambda: lab.data.from_frames(interactions, items),
         "leak report": lambda: lab.data.leak_report(data),
         "fingerprint": lambda: lab.data.from_frames(interactions, items).fingerprint,
-        "MF, one epoch": lambda: collab.train(epoch, data),
+        "MF, an epoch in batches of 4,096 rows": lambda: collab.train(fixed, data),
+        f"MF, an epoch in {BATCHES} batches": lambda: collab.train(growing, data),
         "AUC and UAUC": lambda: metrics.quality(scored),
         f"intervals of AUC, {SAMPLES} samples": lambda: metrics.interval(scored, "auc", samples=SAMPLES),
         f"compare.table, two models, {SAMPLES} samples": lambda: lab.compare.table(cfg, data, runs, SAMPLES),
@@ -96,12 +102,14 @@ def measured(job: Callable[[], Any]) -> tuple[float, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--users", type=int, nargs="+", default=[12_500, 25_000, 50_000, 100_000])
+    parser.add_argument("--only", default="", help="jobs whose name has this in it")
     args = parser.parse_args()
     torch.set_num_threads(1)  # a fork of a process with threads of its own would wait for them
     found: dict[str, list[tuple[float, float]]] = {}
     with tempfile.TemporaryDirectory() as folder:
         for users in args.users:
-            for name, job in jobs(users, str(Path(folder))).items():
+            known = {name: job for name, job in jobs(users, str(Path(folder))).items() if args.only in name}
+            for name, job in known.items():
                 found.setdefault(name, []).append(measured(job))
                 print(
                     f"{users:>8,} users, {name}: {found[name][-1][0]:.2f} s, {found[name][-1][1]:.2f} GiB", flush=True
