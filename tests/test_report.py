@@ -2,6 +2,7 @@ import re
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+import ipywidgets
 import nbformat
 import pandas as pd
 import plotly.graph_objects as go
@@ -72,6 +73,22 @@ def test_outputs_keep_their_static_form():
     assert html.count("Plotly.newPlot(") == 1 and "src=" not in html
     assert "&lt;b&gt;not html" in html and "a progress bar" not in html
     assert "<p>static form</p>" in html and "Dropdown()" not in html
+
+
+def test_widgets_stand_in_the_page_as_they_were_left():
+    chosen = ipywidgets.Dropdown(options=[("Sense <1>", 1), ("Emma", 2)], value=1, description="book")
+    parts = [chosen, ipywidgets.HTML("<b>seen</b>"), ipywidgets.HBox([ipywidgets.FloatProgress()])]
+    state = {w.model_id: {"model_name": w.get_state()["_model_name"], "state": w.get_state()} for w in parts}
+    made = nbformat.v4.new_notebook()
+    assert cells.widgets_of(made) == {}
+    made.metadata["widgets"] = {"application/vnd.jupyter.widget-state+json": {"state": state}}
+    made.cells = [nbformat.v4.new_code_cell("show()")]
+    views = ({_WIDGET: {"model_id": w.model_id}, "text/plain": "Widget()"} for w in parts)
+    made.cells[0].outputs = [nbformat.v4.new_output("display_data", data=view) for view in views]
+    html = cells.cell(made.cells[0], Prose(str), widgets=cells.widgets_of(made))
+    assert "<p>book: <b>Sense &lt;1&gt;</b></p>" in html and "<div class='scroll'><b>seen</b></div>" in html
+    assert "Widget()" not in html and "Progress" not in html
+    assert "seen" not in cells.cell(made.cells[0], Prose(str))
 
 
 def test_counts_are_whole_numbers_and_nothing_is_shown_as_such():

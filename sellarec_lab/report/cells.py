@@ -6,9 +6,10 @@ import io
 import itertools
 import re
 import tokenize
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import partial
-from typing import NamedTuple
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import nbformat
 import plotly.graph_objects as go
@@ -25,6 +26,8 @@ live = partial(  # for a page that brings plotly itself
     go.Figure.to_html, full_html=False, include_plotlyjs=False, config={"displaylogo": False, "responsive": True}
 )
 CODE_STYLE = HtmlFormatter(style="friendly").get_style_defs(".highlight")
+Widgets = Mapping[str, Mapping[str, Any]]  # id -> ``model_name`` and ``state``
+_NO_WIDGETS: Widgets = MappingProxyType({})
 _WHOLE = re.compile(r">\s*\d+\.0+\s*<")
 _NUMBER = re.compile(r"-?\d+(\.0+)?")
 
@@ -36,15 +39,16 @@ class Claim(NamedTuple):
     where: str = ""
 
 
-def cell(part: nbformat.NotebookNode, prose: Prose, shown: bool = False) -> str:
-    """A cell as html; code is folded away unless it is ``shown``, and raw cells are left out."""
+def cell(part: nbformat.NotebookNode, prose: Prose, shown: bool = False, widgets: Widgets = _NO_WIDGETS) -> str:
+    """A cell as html; code is folded away unless it is ``shown``, and raw cells are left out. ``widgets`` are those of
+    the notebook, see `widgets_of`."""
     if part.cell_type == "markdown":
         return prose.html(part.source)
     if part.cell_type != "code":
         return ""
     if prose.headings and prose.headings[-1].text == CLAIMED:
         return claimed(part) + code(part.source, shown)
-    return code(part.source, shown) + "".join(map(output, part.outputs))
+    return code(part.source, shown) + "".join(output(out, widgets) for out in part.outputs)
 
 
 def code(source: str, shown: bool = False) -> str:
@@ -53,7 +57,13 @@ def code(source: str, shown: bool = False) -> str:
     return f"<div class='source{' shown' if shown else ''}'>{drawn}</div>" if source.strip() else ""
 
 
-def output(out: nbformat.NotebookNode) -> str:
+def widgets_of(book: nbformat.NotebookNode) -> Widgets:
+    """How an executed notebook's widgets stood when its kernel ended, by id."""
+    kept = book.metadata.get("widgets", {}).get("application/vnd.jupyter.widget-state+json", {})
+    return kept.get("state", {})
+
+
+def output(out: nbformat.NotebookNode, widgets: Widgets = _NO_WIDGETS) -> str:
     """One output as html: figures live, tables as they are, text as text; progress bars are left out."""
     if out.output_type == "stream":
         return "" if out.name == "stderr" else f"<pre>{html.escape(out.text)}</pre>"
@@ -67,8 +77,19 @@ def output(out: nbformat.NotebookNode) -> str:
         words = html.escape(bundle.get("text/plain", ""))
         return f"<img alt='{words}' src='data:image/png;base64,{bundle['image/png'].strip()}'>"
     if WIDGET in bundle:
-        return ""
+        return _still(widgets.get(bundle[WIDGET]["model_id"], {}))
     return f"<pre>{html.escape(bundle.get('text/plain', ''))}</pre>"
+
+
+def _still(widget: Mapping[str, Any]) -> str:
+    """A widget as it stood: the html that it shows, or what was chosen from a list; of others nothing is left."""
+    kind, state = widget.get("model_name"), widget.get("state", {})
+    if kind == "HTMLModel":
+        return f"<div class='scroll'>{tidied(state.get('value', ''))}</div>"
+    if kind == "DropdownModel" and state.get("index") is not None:
+        words = state.get("description", ""), state["_options_labels"][state["index"]]
+        return "<p>{}: <b>{}</b></p>".format(*map(html.escape, words))
+    return ""
 
 
 def tidied(page: str) -> str:

@@ -106,9 +106,9 @@ def figure(drawn: go.Figure) -> str:
 
 
 def _page(source: Path, book: nbformat.NotebookNode, site: Site) -> Page:
-    prose = Prose(partial(site.moved, source=source))
+    prose, widgets = Prose(partial(site.moved, source=source)), cells.widgets_of(book)
     try:
-        body = "".join(cells.cell(part, prose) for part in book.cells)
+        body = "".join(cells.cell(part, prose, widgets=widgets) for part in book.cells)
     except ValueError as error:
         raise ValueError(f"{source.name}: {error}") from error
     claims, held = body.count("<b title='"), body.count("<b title='held'>")
