@@ -137,7 +137,7 @@ class RLFMConfig:
     """Factors with learned priors that item semantics tell (Agarwal and Chen, KDD 2009)."""
 
     dim: Amount = 3  # free factors of an item, beside its features
-    features: Count = 24  # principal components of the item semantics
+    features: Count = 12  # principal components of the item semantics
     strength: Positive = 1.0  # of the prior of the free factors
     rounds: Count = 15  # of expectation maximisation
 
