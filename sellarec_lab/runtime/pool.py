@@ -5,6 +5,7 @@ import functools
 import os
 import threading
 import time
+import warnings
 from collections.abc import Iterator
 
 import joblib
@@ -21,7 +22,9 @@ def at_once(workers: int) -> Iterator[joblib.Parallel]:
     threads = max(1, (os.cpu_count() or 1) // max(1, workers))
     backend = {"backend": "loky", "inner_max_num_threads": threads} if workers > 1 else {"backend": "sequential"}
     quiet = _quiet_children() if workers > 1 else contextlib.nullcontext()
-    with stopping.taking_workers_along(), quiet, joblib.parallel_config(**backend):
+    with stopping.taking_workers_along(), quiet, warnings.catch_warnings(), joblib.parallel_config(**backend):
+        # loky puts a new process in the place of one that grew by 300 MB, as one does that holds models
+        warnings.filterwarnings("ignore", "A worker stopped while some jobs", UserWarning)
         yield joblib.Parallel(workers, return_as="generator_unordered", pre_dispatch="all")
 
 
