@@ -8,7 +8,7 @@ warrant.
 Departs from the paper: features of items alone, and they enter with a weight of each user, not through a regression of
 the factors; modes with Laplace's covariance instead of Monte-Carlo samples. Whoever is scored is judged anew from their
 train rows and the likes that the row's history shows beyond them; such a like, of which nobody knows what was refused
-beside it, is one film preferred to the mean of what train shows.
+beside it, is one item preferred to the mean of what train shows.
 """
 
 from __future__ import annotations
