@@ -46,7 +46,7 @@ def _run(args: argparse.Namespace) -> None:
     from sellarec_lab import report
 
     cfg = _preset(args)
-    report.run(cfg, args.data, args.seeds, notebooks=args.notebooks and cfg.dataset == "tiny")
+    report.run(cfg, args.data, args.seeds, notebooks=args.notebooks and cfg.dataset.startswith("tiny"))
 
 
 def _compare(args: argparse.Namespace) -> int:

@@ -1,4 +1,3 @@
-import dataclasses
 import os
 import sys
 
@@ -6,7 +5,7 @@ import pandas as pd
 import pytest
 import torch
 
-from sellarec_lab import compare, config, data, llm, runtime
+from sellarec_lab import compare, config, llm, runtime
 from sellarec_lab.__main__ import _parser, entry, main
 
 
@@ -24,11 +23,7 @@ def test_world_writes_the_tables(tmp_path, capsys):
 
 @pytest.fixture
 def quick(monkeypatch):
-    """A tenth of the users is asked, and all is done here and not in processes that would import everything anew;
-    `test_two_workers_give_what_one_gives` has those."""
-    whole = data.load("tiny")
-    some = {name: part[part["user_id"] % 10 == 0] for name, part in (("valid", whole.valid), ("test", whole.test))}
-    monkeypatch.setattr(data, "load", lambda *_: dataclasses.replace(whole, **some))
+    """Here and not in processes that would import everything anew; `test_two_workers_give_what_one_gives` has those."""
     monkeypatch.setattr(runtime, "workers", lambda: runtime.Decision("1", "a test"))
 
 

@@ -99,3 +99,13 @@ def test_the_shipped_weights_are_small_and_safe():
     files = list((SHIPPED / "mini-llm").iterdir())
     assert sum(f.stat().st_size for f in files) < 8e6
     assert {f.suffix for f in files} <= {".json", ".safetensors"}
+
+
+def test_a_part_has_some_users_and_what_belongs_to_them():
+    whole, part = data.load("tiny"), data.load("tiny-part")
+    assert (part.n_users, part.n_items) == (125, whole.n_items) and part.fingerprint != whole.fingerprint
+    assert np.array_equal(part.truth, whole.truth[:126])
+    for name in data.SPLITS:
+        rows = whole.split(name)
+        pd.testing.assert_frame_equal(part.split(name), rows[rows["user_id"] <= 125])
+    assert {"cold users", "cold items"} <= {v.removeprefix("note: ") for v in data.leak_report(part)["verdict"]}

@@ -5,6 +5,7 @@ as published, and `leave_one_out` turns any of them into sequences for next-item
 `Interactions`.
 """
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from sellarec_lab.data.tiny import load_tiny
 
 LOADERS = {
     "tiny": load_tiny,
+    "tiny-part": partial(load_tiny, users=125),
     "ml-1m": load_ml1m,
     "amazon-book": load_amazon_book,
     "amazon": load_amazon,
@@ -46,9 +48,10 @@ def load(name: str, root: str | Path | None = None, **options: Any) -> Interacti
     """Load a data set by name.
 
     Args:
-        name: "tiny", the embedded simulated world; "ml-1m" and "amazon-book", MovieLens-1M and Amazon's books in
-            the benchmark split; "lc-rec", sequences in LC-Rec's layout; "amazon", one category of Amazon's raw
-            reviews, made into sequences; "own", a folder with interactions.csv and items.csv.
+        name: "tiny", the embedded simulated world, and "tiny-part", a quarter of its users; "ml-1m" and
+            "amazon-book", MovieLens-1M and Amazon's books in the benchmark split; "lc-rec", sequences in LC-Rec's
+            layout; "amazon", one category of Amazon's raw reviews, made into sequences; "own", a folder with
+            interactions.csv and items.csv.
         root: where the files lie: a folder, a zip, or a folder that holds it. Without it ml-1m is downloaded from
             GroupLens; the Amazon data have no such address.
         options: of `load_amazon` (`category`, `k`, `reviews`, `titles_from_ids`) or `load_lcrec`

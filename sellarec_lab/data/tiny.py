@@ -1,5 +1,6 @@
 """The embedded world: a small simulated cinema whose true probabilities are known."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,17 +10,18 @@ from safetensors.numpy import load_file
 
 from sellarec_lab.data.build import from_frames
 from sellarec_lab.data.errors import DataError, problem
-from sellarec_lab.data.interactions import Interactions
+from sellarec_lab.data.interactions import SPLITS, Interactions
 
 _RESTORE = "Restore the file from the repository, or build the world again."
 
 
-def load_tiny(root: str | Path | None = None) -> Interactions:
+def load_tiny(root: str | Path | None = None, users: int | None = None) -> Interactions:
     """Read interactions.csv, items.csv, users.csv and truth.safetensors.
 
     Args:
         root: the folder with the four files. None: the copy inside the installed package, or else
             `data/tiny` of a source checkout.
+        users: so many of them, the first ones, for checks of the code; None: all.
 
     Raises:
         DataError: a file is missing or damaged, or its ids are not 1, 2, ... in order.
@@ -27,15 +29,20 @@ def load_tiny(root: str | Path | None = None) -> Interactions:
     folder = default_folder() if root is None else Path(root).expanduser()
     interactions = _read_csv(folder / "interactions.csv")
     items = _read_csv(folder / "items.csv")
-    users = _read_csv(folder / "users.csv")
-    truth = _read_truth(folder / "truth.safetensors")
-    data = from_frames(interactions, items, users, name="tiny", split="split", truth=truth)
+    people, truth = _read_csv(folder / "users.csv"), _read_truth(folder / "truth.safetensors")
+    data = from_frames(interactions, items, people, name="tiny", split="split", truth=truth)
     for file, table in (("items.csv", data.items), ("users.csv", data.users)):
         # The rows of the truth table go by these ids, so a renumbering would shift them silently.
         if not np.array_equal(table["external_id"].to_numpy(), table.index.to_numpy()):
             found = table["external_id"].tolist()[:5]
             raise problem(str(folder / file), "ids 1, 2, ... in order", found, _RESTORE)
-    return data
+    return data if users is None else _part(data, users)
+
+
+def _part(data: Interactions, users: int) -> Interactions:
+    """The first users alone, with all items."""
+    rows = {name: data.split(name)[data.split(name)["user_id"] <= users] for name in SPLITS}
+    return replace(data, **rows, users=data.users[:users], truth=data.truth[: users + 1])
 
 
 def default_folder() -> Path:
