@@ -230,7 +230,7 @@ def test_more_bad_arguments() -> None:
         D.from_frames(interactions, items, truth=np.zeros((2, 4), np.float32))
     with pytest.raises(D.DataError, match="probabilities"):
         D.from_frames(interactions, items, truth=np.full((3, 5), 2, np.float32))
-    with pytest.raises(ValueError, match=r"unknown data set 'netflix'.*tiny, ml-1m"):
+    with pytest.raises(ValueError, match=r"unknown data set 'netflix'.*tiny, tiny-part, ml-1m"):
         D.load("netflix")
     with pytest.raises(ValueError, match="unknown split"):
         D.from_frames(interactions, items).split("dev")
