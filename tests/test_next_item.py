@@ -1,5 +1,7 @@
 """What comes next: baselines with known answers, SASRec on a ring, and all of them in the one table."""
 
+import dataclasses
+
 import benches
 import numpy as np
 import pandas as pd
@@ -42,6 +44,17 @@ def test_neighbours_are_cosines_over_users_faded_by_their_place(ring):
 def test_sasrec_learns_what_follows_and_ranks_it_first(sasrec, ring):
     ranks = sasrec.rank(data.next_items(ring, "test"))
     assert (ranks["rank"] == 1).mean() > 0.9 and (ranks["candidates"] == 12).all()
+
+
+def test_an_item_that_no_sequence_holds_is_no_candidate_for_any_model(ring):
+    """It has no index, so a model that writes could not name it, and the others would rank among more."""
+    known = ring.items["external_id"].tolist()
+    more = pd.concat([ring.items, pd.DataFrame({"external_id": ["new"], "title": ["New"]}, index=[13])])
+    wider = dataclasses.replace(ring, items=more)
+    assert wider.n_items == 13 and "new" not in known
+    asked = data.next_items(wider, "test")
+    assert set(asked["seen"]) == {(13,)} and set(data.next_items(ring, "test")["seen"]) == {()}
+    assert (collab.PopularNext(wider).rank(asked)["candidates"] == 12).all()
 
 
 def test_a_state_does_not_see_what_follows_it(sasrec):

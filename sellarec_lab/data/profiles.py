@@ -11,7 +11,7 @@ from tqdm.auto import tqdm
 
 from sellarec_lab import metrics
 from sellarec_lab.data import asked
-from sellarec_lab.data.interactions import Interactions
+from sellarec_lab.data.interactions import SPLITS, Interactions
 
 _QUERIES = 512  # rankings at a time: a matrix of queries x items
 
@@ -139,7 +139,10 @@ class NextItemRanker(Recommends):
 
 def next_items(data: Interactions, split: str) -> pd.DataFrame:
     """What is asked of a `NextItemRanker`: one query a row of the split, indexed by user_id, with ``history``,
-    ``seen`` (nothing: whatever is in the catalogue can come next) and ``targets``."""
+    ``seen`` (what the user met may come again; an item that no sequence holds may not, for any model) and
+    ``targets``."""
     rows = data.split(split).set_index("user_id")
-    targets = [(item,) for item in rows["item_id"]]
-    return pd.DataFrame({"history": rows["history"], "seen": [()] * len(rows), "targets": targets}, index=rows.index)
+    occur = pd.concat([data.split(part)["item_id"] for part in SPLITS])
+    absent = tuple(np.setdiff1d(np.arange(1, data.n_items + 1), occur).tolist())
+    told = {"history": rows["history"], "seen": [absent] * len(rows), "targets": [(item,) for item in rows["item_id"]]}
+    return pd.DataFrame(told, index=rows.index)
