@@ -335,3 +335,4 @@ def test_the_spread_over_seeds_is_that_of_their_values(predictions):
     assert told.loc["mf", "mean"] == pytest.approx(np.mean(values))
     assert told.loc["mf", "spread"] == pytest.approx(np.std(values, ddof=1))
     assert np.isnan(told.loc["means", "spread"]) and told.loc["means", "mean"] == values[0]
+    assert list(compare.by_seed({"means": frames[:1]})) == ["model", "seed 0", "mean"]

@@ -100,7 +100,7 @@ def _presets(cfg: Preset, name: str, scored: Models) -> list[Preset]:
 
 def by_seed(scored: Models, metric: str = "auc") -> pd.DataFrame:
     """AUC or UAUC on test, one row a model with a column a seed, then ``mean`` and ``spread``, the standard deviation
-    over the seeds (NaN of one). An interval over users says nothing of it."""
+    over the seeds (NaN of one; left out where all have one). An interval over users says nothing of it."""
     seeds = scored.seeds if isinstance(scored, Scored) else {name: range(len(runs)) for name, runs in scored.items()}
     found = {
         name: {f"seed {seed}": metrics.quality(frame)[metric] for seed, frame in zip(seeds[name], runs, strict=True)}
@@ -108,7 +108,7 @@ def by_seed(scored: Models, metric: str = "auc") -> pd.DataFrame:
     }
     wide = pd.DataFrame(found).T
     told = wide.assign(mean=wide.mean(axis=1), spread=wide.std(axis=1))
-    return told.rename_axis("model").reset_index()
+    return told.dropna(axis="columns", how="all").rename_axis("model").reset_index()
 
 
 def _ranked(frames: Runs, data: Interactions, samples: int, asked: Sequence[str]) -> list[tuple]:
