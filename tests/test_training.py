@@ -112,6 +112,15 @@ def test_a_signal_ends_a_training_behind_its_step_with_a_checkpoint(tmp_path):
     assert len(made) == 36 and torch.equal(stopped.weight, whole.weight)
 
 
+def test_a_process_that_ends_already_ends_without_a_traceback():
+    script = (
+        "import atexit, os, signal; atexit.register(lambda: os.kill(os.getpid(), signal.SIGTERM)); "
+        "from sellarec_lab.runtime import stopping; stopping.listen()"
+    )
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (-signal.SIGTERM, "")
+
+
 def test_the_best_state_is_kept_not_the_last():
     model, values = Line(), iter([0.5, 0.9, 0.7, 0.6, 0.6, 0.6])
     kept = []

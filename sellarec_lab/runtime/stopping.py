@@ -3,6 +3,7 @@
 Only the command line and its workers listen; in a notebook the kernel does.
 """
 
+import atexit
 import contextlib
 import os
 import signal
@@ -21,6 +22,13 @@ def listen() -> None:
     if threading.current_thread() is threading.main_thread():
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, _heard)
+        atexit.register(_deaf)
+
+
+def _deaf() -> None:
+    """A process that ends already and is told to, ends without a traceback."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)
 
 
 def _heard(*_: object) -> None:
