@@ -150,8 +150,11 @@ def test_features_alone_and_one_label(planted):
         collab.train_rlfm(SETTINGS, likes, planted[1])
 
 
-def test_as_a_stage_it_is_kept_and_ranks(toy_cfg, toy):
+@pytest.mark.parametrize("changes", [{}, {"backbone__dtype": "bfloat16", "seed": 1}], ids=["float32", "bfloat16"])
+def test_as_a_stage_it_is_kept_and_ranks(toy_cfg, toy, changes):
+    toy_cfg = config.changed(toy_cfg, changes)
     model, stage = sella.factors_stage(toy_cfg, toy).value(), sella.factors_stage(toy_cfg, toy)
     assert stage.finished and set(stage.manifest["valid"]) == {"auc", "uauc"}
     assert stage.value().predict(toy.test)["score"].equals(model.predict(toy.test)["score"])
     assert len(model.recommend(3, k=2)) == 2
+    assert sella.factors_stage(config.replace(toy_cfg, "rlfm__dim", 1), toy).key != stage.key
