@@ -68,6 +68,21 @@ class Batch:
         slots = {kind: Slots(*(part.to(device) for part in slots)) for kind, slots in self.slots.items()}
         return replace(self, **moved, slots=slots)
 
+    def read(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Positions of each sequence that predict something, ``last`` and what follows it before ``end``, [B, Q], and
+        which of them count, bool [B, Q]."""
+        many = torch.bincount(self.row, minlength=len(self.ids))  # prompts of each sequence
+        order = self.row.argsort(stable=True)
+        nth = torch.empty_like(order).scatter(0, order, torch.arange(len(order), device=order.device))
+        nth = nth - (many.cumsum(0) - many)[self.row]  # of the prompt in its sequence
+        steps = torch.arange(int((self.end - self.last).max().clamp(min=1)), device=order.device)
+        asked = self.last[:, None] + steps  # [N, S]
+        places = asked.new_zeros(len(many), int(many.max()), len(steps))
+        counts = torch.zeros_like(places, dtype=torch.bool)
+        places[self.row, nth] = asked.clamp(max=self.ids.shape[1] - 1)
+        counts[self.row, nth] = (steps == 0) | (asked < self.end[:, None])
+        return places.flatten(1), counts.flatten(1)
+
 
 class Encoder:
     """Turns prompts into tokens for one tokenizer and one template kind ("plain" or "chat")."""

@@ -16,9 +16,11 @@ from sellarec_lab.prompts import Prompt, Text
 
 
 class Loss(Protocol):
-    """Hidden states [B, L, width] of a batch to a scalar. ``whole_batch``: it compares rows with each other."""
+    """Hidden states [B, L, width] of a batch to a scalar. ``whole_batch``: it compares rows with each other;
+    ``whole``: it reads states that predict neither answer nor target."""
 
     whole_batch: bool
+    whole: bool
 
     def __call__(self, lm: LanguageModel, hidden: torch.Tensor, batch: Batch) -> torch.Tensor: ...
 
@@ -54,7 +56,7 @@ class PairLoss:
 
     answer_ids: tuple[int, int]
     weight: float
-    whole_batch = True
+    whole_batch, whole = True, False
 
     def __call__(self, lm: LanguageModel, hidden: torch.Tensor, batch: Batch) -> torch.Tensor:
         both = lm.answer_logits(at(hidden, batch), self.answer_ids)
@@ -65,7 +67,7 @@ class PairLoss:
 class TextLoss:
     """Next-token cross-entropy on the texts that follow the prompts, the end token included; mean over tokens."""
 
-    whole_batch = False
+    whole_batch, whole = False, False
 
     def __call__(self, lm: LanguageModel, hidden: torch.Tensor, batch: Batch) -> torch.Tensor:
         return self.by_token(lm, hidden, batch)[0].mean()
@@ -90,7 +92,7 @@ def target_loss(
         batch = encoder.collate(encoded[rows]).to(lm.device)
         batch = replace(batch, end=batch.end - int(not ended))
         tokens = int((batch.end - batch.last).sum())
-        total += float(told(lm, lm.hidden(lm.embed(batch.ids), batch.mask), batch)) * tokens
+        total += float(told(lm, states(lm, batch, None), batch)) * tokens
         many += tokens
     return total / many
 
@@ -109,12 +111,12 @@ class Objective(nn.Module):
         super().__init__()
         self.model, self.soft = lm.model, soft  # registered, so that their parameters are found
         self._lm, self._losses = lm, tuple(losses)
-        self.whole_batch = any(loss.whole_batch for loss in losses)
+        self.whole_batch, self.whole = (any(getattr(x, kind) for x in losses) for kind in ("whole_batch", "whole"))
 
     def forward(self, batch: Batch) -> torch.Tensor:
         batch = batch.to(self._lm.device)
         soft: SoftTokens | None = self.soft
-        hidden = states(self._lm, batch, soft)
+        hidden = states(self._lm, batch, soft, self.whole)
         return sum(loss(self._lm, hidden, batch) for loss in self._losses)
 
 

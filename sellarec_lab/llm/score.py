@@ -13,6 +13,7 @@ from sellarec_lab.llm.backbone import LanguageModel
 from sellarec_lab.llm.branches import branched, comparable
 from sellarec_lab.llm.encode import Batch, Encoded, Encoder
 from sellarec_lab.llm.examples import EncodedRows, by_length
+from sellarec_lab.llm.last_layer import fits, read_at
 from sellarec_lab.prompts import Prompt
 
 # (kind, id [S], bag [S, H]) -> vectors [S, width]
@@ -42,12 +43,19 @@ def last_hidden(lm: LanguageModel, batch: Batch, soft: SoftTokens | None) -> tor
     return at(states(lm, batch, soft), batch)
 
 
-def states(lm: LanguageModel, batch: Batch, soft: SoftTokens | None) -> torch.Tensor:
-    """Hidden states [B, L, width] of prompts, or of branches."""
-    embeddings = splice(lm, batch, soft)
-    if batch.positions is None:
-        return lm.hidden(embeddings, batch.mask)
-    return lm.hidden(embeddings, additive(lm, batch.mask), position_ids=batch.positions)
+def states(lm: LanguageModel, batch: Batch, soft: SoftTokens | None, whole: bool = False) -> torch.Tensor:
+    """Hidden states [B, L, width] of prompts, or of branches; unless they are asked for as a ``whole``, those that
+    predict nothing (`Batch.read`) may be zeros."""
+    embeddings, mask, more = splice(lm, batch, soft), batch.mask, {}
+    if batch.positions is not None:
+        mask, more = additive(lm, batch.mask), {"position_ids": batch.positions}
+    places, counts = batch.read()
+    if whole or places.shape[1] >= batch.ids.shape[1] or not fits(lm.base):
+        return lm.hidden(embeddings, mask, **more)
+    with read_at(lm.base, places):
+        few = lm.hidden(embeddings, mask, **more)[counts]  # [M, width]
+    rows = counts.nonzero()[:, 0]
+    return few.new_zeros(*batch.ids.shape, lm.width).index_put((rows, places[counts]), few)
 
 
 def at(hidden: torch.Tensor, batch: Batch) -> torch.Tensor:
