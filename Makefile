@@ -27,7 +27,8 @@ course: $(STAMP) ## the course in artifacts/course: slides, student and solution
 	.venv/bin/python docs/course.py
 	.venv/bin/pytest -q tests/test_course.py
 
-bench: $(STAMP) ## speed, in turns: beam search beside transformers' own, links beside PyKEEN (SELLAREC_DATA: FB15k-237); growth
+bench: $(STAMP) ## speed, in turns: rows and beams beside transformers' own ways, links beside PyKEEN (SELLAREC_DATA); growth
+	.venv/bin/python docs/rows.py
 	.venv/bin/python docs/decoding.py
 	.venv/bin/python docs/links.py
 	.venv/bin/python docs/scale.py

@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import argparse
 import statistics
-import time
 from collections import defaultdict
 
 import numpy as np
 import torch
 from transformers import GenerationConfig
+from turns import in_turns, ratio
 
 from sellarec_lab import config, indices, llm, runtime
 from sellarec_lab.config import LoraConfig
@@ -80,16 +80,11 @@ def main() -> None:
     slow, fast = (way() for way in ways.values())
     same = statistics.mean(len(set(a) & set(b)) / args.beams for a, b in zip(slow, fast, strict=True))
     print(f"the two find the same: {same:.1%}")
-    seconds = defaultdict(list)
-    for _ in range(args.rounds):
-        for name, way in ways.items():
-            started = time.perf_counter()
-            way()
-            seconds[name].append(time.perf_counter() - started)
+    seconds = in_turns(args.rounds, ways)
     for name, took in seconds.items():
         print(f"{name:<27} {statistics.median(took):.3f} s")
-    ratios = [a / b for a, b in zip(*seconds.values(), strict=True)]
-    print(f"ratio {statistics.median(ratios):.1f} [{min(ratios):.1f}, {max(ratios):.1f}]")
+    slow, fast = seconds.values()
+    print(ratio(fast, slow))
 
 
 if __name__ == "__main__":

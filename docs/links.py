@@ -17,8 +17,6 @@ from __future__ import annotations
 import argparse
 import os
 import statistics
-import time
-from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -26,6 +24,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import nn
+from turns import in_turns, ratio
 
 try:  # before the lab: PyKEEN lists optimisers by name, and stumbles over the second Adam that bitsandbytes brings
     from pykeen.evaluation import RankBasedEvaluator
@@ -108,15 +107,9 @@ def their_mrr(model: nn.Module, graph: kg.Graph, asked: int) -> float:
 
 def compare(what: str, rounds: int, **ways: Callable[[], object]) -> None:
     """Time the ways in turns and print the first one's advantage."""
-    seconds = defaultdict(list)
-    for _ in range(rounds):
-        for name, way in ways.items():
-            started = time.perf_counter()
-            way()
-            seconds[name].append(time.perf_counter() - started)
-    ratios = [b / a for a, b in zip(*seconds.values(), strict=True)]
+    seconds = in_turns(rounds, ways)
     told = ", ".join(f"{name} {statistics.median(took):.2f} s" for name, took in seconds.items())
-    print(f"{what:<24} {told}; ratio {statistics.median(ratios):.1f} [{min(ratios):.1f}, {max(ratios):.1f}]")
+    print(f"{what:<24} {told}; {ratio(*seconds.values())}")
 
 
 def main() -> None:
