@@ -184,8 +184,8 @@ def main() -> None:
     args = parser.parse_args()
     os.environ["TQDM_DISABLE"] = "1"
     cfg = lab.preset(args.preset)
-    ships = cfg.dataset.startswith("tiny")
-    data = lab.data.load(cfg.dataset, None if ships else args.data or Path(os.environ["SELLAREC_DATA"]) / cfg.dataset)
+    known = Path(os.environ.get("SELLAREC_DATA", "")) / cfg.dataset
+    data = lab.data.load(cfg.dataset, args.data or (known if known.exists() else None))
     lm, writer = llm.load(cfg.backbone), Writer.of(cfg.prompt, data.titles)
     llm.attach(lm, cfg.lora, cfg.backbone.gradient_checkpointing)
     user, history = data.train.iloc[-1][["user_id", "history"]]

@@ -158,3 +158,15 @@ def test_as_a_stage_it_is_kept_and_ranks(toy_cfg, toy, changes):
     assert stage.value().predict(toy.test)["score"].equals(model.predict(toy.test)["score"])
     assert len(model.recommend(3, k=2)) == 2
     assert sella.factors_stage(config.replace(toy_cfg, "rlfm__dim", 1), toy).key != stage.key
+
+
+def test_bad_rows_and_features_are_named(fitted, planted):
+    world, features = planted
+    with pytest.raises(data.DataError, match="a column 'history'"):
+        fitted.predict(world.test[["user_id", "item_id"]])
+    with pytest.raises(data.DataError, match="item_id"):
+        fitted.predict(world.test.head(2).assign(item_id=99))
+    with pytest.raises(ValueError, match=r"features: .*40 items.*distil them anew"):
+        collab.train_rlfm(SETTINGS, world, features[:5])
+    with pytest.raises(ValueError, match="features: expected .*finite"):
+        collab.train_rlfm(SETTINGS, world, features * torch.nan)

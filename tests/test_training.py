@@ -121,6 +121,17 @@ def test_a_process_that_ends_already_ends_without_a_traceback():
     assert (done.returncode, done.stderr) == (-signal.SIGTERM, "")
 
 
+def test_a_worker_hears_signals_while_a_job_runs_and_ends_silently_between_two():
+    script = (
+        "import os, signal; from sellarec_lab import runtime\n"
+        "with runtime.at_work(os.getpid()): assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL  # the caller\n"
+        "with runtime.at_work(0): assert callable(signal.getsignal(signal.SIGTERM))\n"
+        "os.kill(os.getpid(), signal.SIGTERM)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (-signal.SIGTERM, "")
+
+
 def test_the_best_state_is_kept_not_the_last():
     model, values = Line(), iter([0.5, 0.9, 0.7, 0.6, 0.6, 0.6])
     kept = []

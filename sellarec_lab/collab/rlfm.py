@@ -25,7 +25,7 @@ from tqdm.auto import tqdm
 
 from sellarec_lab import runtime
 from sellarec_lab.config import RLFMConfig
-from sellarec_lab.data import Interactions, Profiles, Ranker, both_classes
+from sellarec_lab.data import Interactions, Profiles, Ranker, asked, both_classes
 
 _NEWTON = 6  # steps to a mode; logistic losses with a normal prior are there after four or five
 _AT_ONCE = 256  # users or items whose rows are padded to one length
@@ -98,12 +98,17 @@ class RLFM(nn.Module, Ranker):
         return Rows(*_columns(self.data.train), self.data.n_users + 1)
 
     def predict(self, frame: pd.DataFrame) -> pd.DataFrame:
-        """The frame's rows (``user_id, item_id, history``) with a float ``score`` (a logit)."""
+        """The frame's rows (``user_id, item_id, history``) with a float ``score`` (a logit).
+
+        Raises:
+            DataError: a column is missing, or holds what the data does not know; names the row.
+        """
         if frame.empty:
             return frame.assign(score=0.0)
-        asked = pd.DataFrame({"user": frame["user_id"], "history": frame["history"].map(tuple)})
-        who = asked.groupby(["user", "history"], sort=False).ngroup().to_numpy(copy=True)  # each is judged once
-        weights = self._judged(asked.iloc[np.unique(who, return_index=True)[1]])
+        frame = asked.rows(self.profiles, frame)
+        people = pd.DataFrame({"user": frame["user_id"], "history": frame["history"].map(tuple)})
+        who = people.groupby(["user", "history"], sort=False).ngroup().to_numpy(copy=True)  # each is judged once
+        weights = self._judged(people.iloc[np.unique(who, return_index=True)[1]])
         x = self.items[torch.tensor(frame["item_id"].to_numpy())]
         return frame.assign(score=(weights[torch.from_numpy(who)] * x).sum(-1).double().numpy())
 
@@ -138,8 +143,12 @@ def train_rlfm(settings: RLFMConfig, data: Interactions, features: torch.Tensor,
 
     Raises:
         DataError: train or valid holds likes alone, or none.
+        ValueError: features of other items than the data's, or not finite.
     """
     both_classes(data)
+    if len(features) != data.n_items + 1 or not torch.isfinite(features).all():
+        wanted = f"a row of finite numbers for each of {data.n_items} items, and row 0"
+        raise ValueError(f"features: expected {wanted}; got {tuple(features.shape)}; distil them anew")
     user, item, label = _columns(data.train)
     by_item = Rows(item, user, label, data.n_items + 1)
     model = _start(settings, data, features, by_item.count > 0, seed)

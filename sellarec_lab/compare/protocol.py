@@ -188,11 +188,11 @@ def _on_cluster(address: str) -> Iterator[joblib.Parallel]:
 
 def _attempt(cell: Cell, data: Interactions, caller: int) -> tuple[Cell, str | None]:
     """Make a cell; what went wrong as one line, or None. The whole traceback goes to a file beside the results."""
-    runtime.at_work(caller)
     cfg, name, asked = cell
     try:
-        for task, split in asked:
-            outcome(cfg, data, method(name), task, split).made()
+        with runtime.at_work(caller):
+            for task, split in asked:
+                outcome(cfg, data, method(name), task, split).made()
     except Exception as error:
         place = runtime.artifacts_folder(cfg.artifacts) / cfg.name / "errors" / f"{name}-seed{cfg.seed}.json"
         story = {"model": name, "seed": cfg.seed, "error": str(error), "traceback": traceback.format_exc()}

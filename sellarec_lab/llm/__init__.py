@@ -2,6 +2,7 @@
 
 from sellarec_lab.llm import _quiet  # noqa: F401
 from sellarec_lab.llm.adapter import adapter_parameters, attach, load_adapter, save_adapter, set_trainable
+from sellarec_lab.llm.asking import chosen_words, continuations
 from sellarec_lab.llm.attention import last_attention
 from sellarec_lab.llm.backbone import (
     LanguageModel,
@@ -36,9 +37,10 @@ from sellarec_lab.llm.stored import inputs, pretraining, ready, save_whole, stor
 __all__ = [
     "READY", "AnswerLoss", "Batch", "Beams", "CatalogueCorpus", "Encoded", "EncodedRows", "Encoder", "Examples",
     "LanguageModel", "Loss", "Objective", "PairLoss", "Slots", "SoftTokens", "Step", "TextLoss", "Tree",
-    "adapter_parameters", "alike", "ask_hub", "attach", "beam_search", "by_length", "describe", "embedded_folder",
-    "estimate_memory", "finetune", "grouped_rows", "grow", "inputs", "last_attention", "last_hidden", "load",
-    "load_adapter", "new_model", "of_words", "pairwise_loss", "place", "pretrain", "pretraining", "quantised_layers",
-    "ready", "ready_model", "save_adapter", "save_whole", "score", "score_shared", "set_trainable", "shuffled_rows",
-    "splice", "stored", "target_loss", "text_loss", "train_tokenizer", "tree_scores", "whole", "write",
+    "adapter_parameters", "alike", "ask_hub", "attach", "beam_search", "by_length", "chosen_words", "continuations",
+    "describe", "embedded_folder", "estimate_memory", "finetune", "grouped_rows", "grow", "inputs",
+    "last_attention", "last_hidden", "load", "load_adapter", "new_model", "of_words", "pairwise_loss", "place",
+    "pretrain", "pretraining", "quantised_layers", "ready", "ready_model", "save_adapter", "save_whole", "score",
+    "score_shared", "set_trainable", "shuffled_rows", "splice", "stored", "target_loss", "text_loss",
+    "train_tokenizer", "tree_scores", "whole", "write",
 ]  # fmt: skip

@@ -60,9 +60,9 @@ def execute_all(
 
 def _attempt(book: Path, preset: str, target: Path, seeds: int, caller: int) -> tuple[Path, str]:
     """The notebook and its error, in words: nbclient's own can't travel between processes."""
-    runtime.at_work(caller)
     try:
-        execute(book, preset, target, seeds)
+        with runtime.at_work(caller):
+            execute(book, preset, target, seeds)
     except CellExecutionError as error:
         return book, f"{error.ename}: {error.evalue}"
     return book, ""

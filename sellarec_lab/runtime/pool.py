@@ -17,7 +17,7 @@ from sellarec_lab.runtime import stopping
 def at_once(workers: int) -> Iterator[joblib.Parallel]:
     """Take jobs (`joblib.delayed`) and give their results as they are done; with one worker, in this very process.
 
-    A job begins with `at_work`.
+    A job works within `at_work`.
     """
     threads = max(1, (os.cpu_count() or 1) // max(1, workers))
     backend = {"backend": "loky", "inner_max_num_threads": threads} if workers > 1 else {"backend": "sequential"}
@@ -28,11 +28,19 @@ def at_once(workers: int) -> Iterator[joblib.Parallel]:
         yield joblib.Parallel(workers, return_as="generator_unordered", pre_dispatch="all")
 
 
-def at_work(caller: int) -> None:
-    """In a process other than the caller's (a process id): hear when to stop, and end when the caller is gone."""
-    if os.getpid() != caller:
-        _die_with_parent()
-        stopping.listen()
+@contextlib.contextmanager
+def at_work(caller: int) -> Iterator[None]:
+    """A job, in a process other than the caller's (a process id): it hears when to stop, and ends when the caller is
+    gone. Between two jobs there is nothing to keep."""
+    if os.getpid() == caller:
+        yield
+        return
+    _die_with_parent()
+    stopping.listen()
+    try:
+        yield
+    finally:
+        stopping.deaf()
 
 
 @contextlib.contextmanager

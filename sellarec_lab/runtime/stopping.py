@@ -22,11 +22,11 @@ def listen() -> None:
     if threading.current_thread() is threading.main_thread():
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, _heard)
-        atexit.register(_deaf)
+        atexit.register(deaf)
 
 
-def _deaf() -> None:
-    """A process that ends already and is told to, ends without a traceback."""
+def deaf() -> None:
+    """Who has nothing to keep, or ends already, ends without a traceback when it is told to."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_DFL)
 
