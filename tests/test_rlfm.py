@@ -168,5 +168,5 @@ def test_bad_rows_and_features_are_named(fitted, planted):
         fitted.predict(world.test.head(2).assign(item_id=99))
     with pytest.raises(ValueError, match=r"features: .*40 items.*distil them anew"):
         collab.train_rlfm(SETTINGS, world, features[:5])
-    with pytest.raises(ValueError, match="features: expected .*finite"):
+    with pytest.raises(ValueError, match=r"features: expected .*finite"):
         collab.train_rlfm(SETTINGS, world, features * torch.nan)
