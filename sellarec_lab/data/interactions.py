@@ -70,6 +70,16 @@ class Interactions:
         return len(self.items)
 
     @property
+    def genre(self) -> pd.Series:
+        """The first genre of each item by item_id, "" where none is known: from a column `genre` or `genres`, whose
+        values are names, lists of them, or "A|B"."""
+        column = next((name for name in ("genre", "genres") if name in self.items), None)
+        if column is None:
+            return pd.Series("", index=self.items.index)
+        names = self.items[column].map(lambda v: v if isinstance(v, list | tuple) else ["" if pd.isna(v) else v])
+        return names.map(lambda many: str(many[0]).split("|")[0] if len(many) else "").rename("genre")
+
+    @property
     def titles(self) -> list[str]:
         """Titles by item_id: length n_items + 1, and `titles[0]` is the empty string of the padding."""
         return ["", *self.items["title"].tolist()]

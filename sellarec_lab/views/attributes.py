@@ -27,18 +27,9 @@ def counts(data: Interactions, column: str, ids: np.ndarray) -> np.ndarray:
     return data.train[column].value_counts().reindex(ids, fill_value=0).to_numpy()
 
 
-def genres(data: Interactions, item_ids: np.ndarray) -> list[str]:
-    """The first genre of each item, "" where none is known: from a column ``genre`` or ``genres``, lists or "A|B"."""
-    column = next((c for c in ("genre", "genres") if c in data.items.columns), None)
-    if column is None:
-        return [""] * len(item_ids)
-    values = [v if isinstance(v, (list, tuple)) else str(v).split("|") for v in data.items.loc[item_ids, column]]
-    return [str(v[0]) if len(v) else "" for v in values]
-
-
 def describe_items(data: Interactions, item_ids: np.ndarray) -> list[str]:
     """Title, genre and number of train rows, as markup that plotly reads."""
-    known = [f"{plain(genre)}, " if genre else "" for genre in genres(data, item_ids)]
+    known = [f"{plain(genre)}, " if genre else "" for genre in data.genre.loc[item_ids]]
     known = zip(item_ids, known, counts(data, "item_id", item_ids), strict=True)
     return [f"<b>{plain(data.titles[i])}</b><br>{genre}{rows(n)}" for i, genre, n in known]
 
@@ -69,7 +60,7 @@ def colourings(
 
     own = [(name, colour, symbol) for name, (colour, symbol) in kinds.items()]
     ways = [Colouring("kind", [colour for colour, _ in kinds.values()], own)]
-    named = genres(data, item_ids)
+    named = data.genre.loc[item_ids].tolist()
     if any(named):
         key = dict(zip(pd.Series([g for g in named if g]).value_counts().index[:_GENRES], PALETTE))
         ways.append(way("genre", _PALE, [key.get(g, _PALE) for g in named], key | {"other or none": _PALE}))

@@ -18,7 +18,6 @@ from sklearn.neighbors import NearestNeighbors
 from sellarec_lab import metrics
 from sellarec_lab.alignment import Snapshots
 from sellarec_lab.data import Interactions
-from sellarec_lab.views import attributes
 from sellarec_lab.views.maps import CACHE, Map, alike_by_chance, coordinates
 from sellarec_lab.views.style import matrices, need_one_each, units
 from sellarec_lab.views.vectors import nearest
@@ -84,7 +83,7 @@ def walk_map(
     users_xy, items_xy = (xy.reshape(*part.shape[:2], 2) for xy, part in zip(places, tokens, strict=True))
     item_ids = walk.item_ids[items].numpy()
     near = [_near(stack, words, names) for stack in (tokens[0], said[None], tokens[1])]
-    kinds = attributes.genres(data, item_ids)
+    kinds = data.genre.loc[item_ids].tolist()
     return WalkMap(
         made, method, walk.steps.tolist(), [names[i] for i in drawn], still[: len(drawn)],
         _written_out([names[i] for i in drawn], told, near[2][-1]),

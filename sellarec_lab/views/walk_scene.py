@@ -40,7 +40,7 @@ def _tokens(kind: Tokens) -> dict:
 
 def _items(drawn: WalkMap, data: Interactions) -> list[dict]:
     ids = drawn.items.ids
-    genres, counts = attributes.genres(data, ids), attributes.counts(data, "item_id", ids)
+    genres, counts = data.genre.loc[ids].tolist(), attributes.counts(data, "item_id", ids)
     notes = [", ".join(filter(None, [genre, attributes.rows(n)])) for genre, n in zip(genres, counts, strict=True)]
     return [{"id": int(i), "title": data.titles[i], "note": note} for i, note in zip(ids, notes, strict=True)]
 

@@ -347,3 +347,18 @@ def test_labels_that_are_all_alike_are_named_before_anything_trains(toy) -> None
             sella.train(config.preset("fast"), alike)
         with pytest.raises(D.DataError, match=message):
             collab.train(config.MFConfig(), alike)
+
+
+@pytest.mark.parametrize(
+    ("column", "values", "expected"),
+    [
+        ("genre", ["Drama", None, "Comedy|Crime"], ["Drama", "", "Comedy"]),
+        ("genres", [["Drama", "War"], (), ("Crime",)], ["Drama", "", "Crime"]),
+        ("year", [1999, 2000, 2001], ["", "", ""]),
+    ],
+)
+def test_the_first_genre_is_found_however_a_table_writes_it(column, values, expected) -> None:
+    rows = pd.DataFrame({"user_id": [1, 1, 2], "item_id": [10, 11, 12], "label": [0, 1, 1], "timestamp": [1, 2, 3]})
+    items = pd.DataFrame({"item_id": [10, 11, 12], "title": ["A", "B", "C"], column: values})
+    found = D.from_frames(rows, items, split=(0.4, 0.3, 0.3))
+    assert found.genre.tolist() == expected and found.genre.index.tolist() == [1, 2, 3]

@@ -1,5 +1,6 @@
 """The walk of alignment: every moment is drawn where it stood."""
 
+import dataclasses
 import json
 import sys
 from types import SimpleNamespace
@@ -164,7 +165,7 @@ def test_popularity_is_coloured_by_thirds():
 
 
 def test_cold_items_have_the_cold_colour(toy):
-    cold = SimpleNamespace(items=toy.items, titles=toy.titles, train=toy.train[toy.train["item_id"] != 7])
+    cold = dataclasses.replace(toy, train=toy.train[toy.train["item_id"] != 7])
     figure = draw(cold, snapshots(toy))
     change, _ = figure.layout.updatemenus[0].buttons[3].args
     colours = change["marker.color"][3]
@@ -176,9 +177,8 @@ def test_large_catalogues_are_drawn_in_part(toy):
     figure = draw(toy, snapshots(toy), most=4)
     assert [len(t.x) for t in figure.data[:4]] == [20, 4, 4, 4]
     assert toy.titles[5] in figure.data[3].hovertext[1]
-    assert "genre" not in str(draw(SimpleNamespace(
-        items=toy.items.drop(columns="genres"), titles=toy.titles, train=toy.train
-    ), snapshots(toy), most=4).layout.updatemenus)  # fmt: skip
+    without = dataclasses.replace(toy, items=toy.items.drop(columns="genres"))
+    assert "genre" not in str(draw(without, snapshots(toy), most=4).layout.updatemenus)
 
 
 def test_the_walk_refuses_what_does_not_fit(toy):
