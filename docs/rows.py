@@ -17,7 +17,6 @@ import argparse
 import os
 import statistics
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -184,8 +183,7 @@ def main() -> None:
     args = parser.parse_args()
     os.environ["TQDM_DISABLE"] = "1"
     cfg = lab.preset(args.preset)
-    known = Path(os.environ.get("SELLAREC_DATA", "")) / cfg.dataset
-    data = lab.data.load(cfg.dataset, args.data or (known if known.exists() else None))
+    data = lab.data.load(cfg.dataset, args.data)
     lm, writer = llm.load(cfg.backbone), Writer.of(cfg.prompt, data.titles)
     llm.attach(lm, cfg.lora, cfg.backbone.gradient_checkpointing)
     user, history = data.train.iloc[-1][["user_id", "history"]]

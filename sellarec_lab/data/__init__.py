@@ -5,6 +5,7 @@ as published, and `leave_one_out` turns any of them into sequences for next-item
 `Interactions`.
 """
 
+import os
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -52,8 +53,9 @@ def load(name: str, root: str | Path | None = None, **options: Any) -> Interacti
             "amazon-book", MovieLens-1M and Amazon's books in the benchmark split; "lc-rec", sequences in LC-Rec's
             layout; "amazon", one category of Amazon's raw reviews, made into sequences; "own", a folder with
             interactions.csv and items.csv.
-        root: where the files lie: a folder, a zip, or a folder that holds it. Without it ml-1m is downloaded from
-            GroupLens; the Amazon data have no such address.
+        root: where the files lie: a folder, a zip, or a folder that holds it. Without it they are sought in the folder
+            ``name`` of the one that the environment's SELLAREC_DATA names; without that ml-1m is downloaded from
+            GroupLens, while the Amazon data have no such address.
         options: of `load_amazon` (`category`, `k`, `reviews`, `titles_from_ids`) or `load_lcrec`
             (`titles_from_ids`).
 
@@ -64,4 +66,9 @@ def load(name: str, root: str | Path | None = None, **options: Any) -> Interacti
     """
     if name not in LOADERS:
         raise ValueError(f"unknown data set {name!r}; known: {', '.join(LOADERS)}. For your own use from_frames.")
-    return LOADERS[name](root, **options)
+    return LOADERS[name](root or _at_hand(name), **options)
+
+
+def _at_hand(name: str) -> Path | None:
+    place = Path(os.environ.get("SELLAREC_DATA", "")) / name
+    return place if os.environ.get("SELLAREC_DATA") and place.exists() else None

@@ -29,6 +29,20 @@ def test_a_folder_gives_what_from_frames_gives(tmp_path: Path) -> None:
         pd.testing.assert_frame_equal(back.split(part), direct.split(part))
 
 
+def test_without_a_place_it_is_sought_where_the_environment_says(tmp_path: Path, monkeypatch) -> None:
+    interactions, items = small()
+    write(tmp_path / "own", interactions=interactions.to_csv(index=False), items=items.to_csv(index=False))
+    monkeypatch.setenv("SELLAREC_DATA", str(tmp_path))
+    assert (
+        D.load("own").name == "own" and D.load("tiny-part").n_users == 125
+    )  # what is not there, or ships, is no matter
+    with pytest.raises(D.DataError):
+        D.load("own", tmp_path / "elsewhere")  # what is asked for by name goes first
+    monkeypatch.setenv("SELLAREC_DATA", "")
+    with pytest.raises(D.DataError):
+        D.load("own")
+
+
 def test_ids_stay_text_and_dates_become_moments(tmp_path: Path) -> None:
     rows = ("007,NA,2024-01-01,1,train", "7,nan,2024-01-01 10:00,0,valid", "007,nan,2024-01-02T00:00:01Z,1,test")
     log = "\n".join(("user_id,item_id,timestamp,label,split", *rows))
