@@ -42,6 +42,15 @@ def test_the_table_holds_what_was_scored_and_nothing_is_computed_twice(toy_cfg, 
     assert (tests["detectable"] >= 0).all() and tests["detectable"].max() > 0
 
 
+def test_what_rests_on_data_that_is_not_at_hand_was_not_finished(toy_cfg, toy):
+    compare.run(toy_cfg, toy, ["means", "mf"])
+    afar = dataclasses.replace(toy_cfg, kg=dataclasses.replace(toy_cfg.kg, graphs="mkr-movie", root=""))
+    with pytest.raises(data.DataError, match="mkr-movie"):
+        sella.Pipeline(afar, toy, sella.recipe("sella-graph")).stages()
+    assert {"means", "mf"} <= set(compare.finished(afar, toy))
+    assert "sella-graph" not in compare.finished(afar, toy)
+
+
 def _break(monkeypatch, name, error):
     def broken(cfg, data):
         raise error

@@ -16,7 +16,7 @@ from sellarec_lab.compare.methods import METHODS, TITLES, method, models_for
 from sellarec_lab.compare.outcomes import forget, outcome
 from sellarec_lab.compare.tasks import DECODING, LAST_ITEM, LINK, QUESTION, RATING, Task, next_item
 from sellarec_lab.config import Preset
-from sellarec_lab.data import Interactions
+from sellarec_lab.data import DataError, Interactions
 from sellarec_lab.kg import Graphs
 from sellarec_lab.runtime import Stage
 
@@ -91,8 +91,14 @@ def _asked_beside(cfg: Preset, data: Interactions | Graphs, model: str, task: Ta
 
 def finished(cfg: Preset, data: Interactions) -> list[str]:
     """Methods that were trained and scored before, in the table's order: to read them takes no time."""
-    names = models_for(data, "all")
-    return [name for name in names if all(stage.finished for stage in rating_stages(cfg, data, name).values())]
+    return [name for name in models_for(data, "all") if _finished(cfg, data, name)]
+
+
+def _finished(cfg: Preset, data: Interactions, name: str) -> bool:
+    try:
+        return all(stage.finished for stage in rating_stages(cfg, data, name).values())
+    except DataError:  # it rests on other data too, a graph, which is not at hand
+        return False
 
 
 def run(

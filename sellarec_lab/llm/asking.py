@@ -5,6 +5,7 @@ answer as well, so such a control belongs beside every reading.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -13,7 +14,8 @@ from transformers import GenerationConfig
 from sellarec_lab.llm.backbone import LanguageModel
 from sellarec_lab.llm.encode import Encoder
 from sellarec_lab.llm.examples import EncodedRows, by_length
-from sellarec_lab.llm.score import SoftTokens, last_hidden, splice
+from sellarec_lab.llm.losses import TextLoss
+from sellarec_lab.llm.score import SoftTokens, last_hidden, splice, states
 from sellarec_lab.prompts import Prompt, Slot, Text
 
 
@@ -27,19 +29,49 @@ def chosen_words(
 
     Args:
         what: names [n], or vectors [n, width] that stand in their place.
-        words: of each the first token decides, as it stands behind a space.
+        words: as they stand behind a space. Where one has several tokens all of them count, and a model is asked for
+            every word apart.
 
     Raises:
-        ValueError: two words begin with the same token; vectors of another width than the model's.
+        ValueError: vectors of another width than the model's.
     """
     lm.model.eval()
-    encoder, starts = Encoder(lm.tokenizer, "plain"), _first_tokens(lm, words)
-    prompts, soft = _asked(what, lead, end)
-    encoded, found = EncodedRows(encoder, prompts), np.empty(len(prompts), dtype=int)
+    encoder, (prompts, soft) = Encoder(lm.tokenizer, "plain"), _asked(what, lead, end)
+    spelled = [lm.tokenizer(f" {word}", add_special_tokens=False)["input_ids"] for word in words]
+    if all(len(tokens) == 1 for tokens in spelled):
+        told = _next_tokens(lm, encoder, prompts, soft, [token for (token,) in spelled], batch_size)
+    else:
+        told = _whole_words(lm, encoder, prompts, soft, words, batch_size)
+    return told.argmax(dim=1).numpy()
+
+
+def _next_tokens(
+    lm: LanguageModel, encoder: Encoder, prompts: Sequence[Prompt], soft: SoftTokens | None, tokens: list[int],
+    batch_size: int,
+) -> torch.Tensor:  # fmt: skip
+    """Logits of some tokens after each prompt, [n, tokens]."""
+    encoded, out = EncodedRows(encoder, prompts), torch.empty(len(prompts), len(tokens))
     for rows in by_length(encoded.lengths(), batch_size):
         hidden = last_hidden(lm, encoder.collate(encoded[rows]).to(lm.device), soft)
-        found[rows] = lm.logits(hidden)[:, starts].argmax(dim=1).cpu().numpy()
-    return found
+        out[rows] = lm.logits(hidden)[:, tokens].cpu()
+    return out
+
+
+def _whole_words(
+    lm: LanguageModel, encoder: Encoder, prompts: Sequence[Prompt], soft: SoftTokens | None, words: Sequence[str],
+    batch_size: int,
+) -> torch.Tensor:  # fmt: skip
+    """Log-probabilities of words, all their tokens, after each prompt, [n, words]."""
+    targets = [f" {word}" for _ in prompts for word in words]
+    encoded = EncodedRows(encoder, [prompt for prompt in prompts for _ in words], targets)
+    out = torch.empty(len(targets))
+    for rows in by_length(encoded.lengths(), batch_size):
+        batch = encoder.collate(encoded[rows]).to(lm.device)
+        batch = replace(batch, end=batch.end - 1)  # a word may go on: no end token
+        losses, _ = TextLoss().by_token(lm, states(lm, batch, soft), batch)
+        whose = torch.arange(len(rows), device=losses.device).repeat_interleave(batch.end - batch.last)
+        out[rows] = -losses.new_zeros(len(rows)).index_add(0, whose, losses).cpu()
+    return out.view(len(prompts), len(words))
 
 
 @torch.no_grad()
@@ -66,11 +98,3 @@ def _asked(what: Sequence[str] | torch.Tensor, lead: str, end: str) -> tuple[lis
     asked = [tuple(part for part in (Text(lead), one, Text(end)) if part != Text("")) for one in named]
     soft = None if vectors is None else lambda kind, row, bag: vectors.to(row.device)[row]
     return [Prompt(parts, "", ("", ""), 0, 0) for parts in asked], soft
-
-
-def _first_tokens(lm: LanguageModel, words: Sequence[str]) -> list[int]:
-    starts = [lm.tokenizer(f" {word}", add_special_tokens=False)["input_ids"][0] for word in words]
-    if len(set(starts)) < len(starts):
-        shared = next(word for word, start in zip(words, starts) if starts.count(start) > 1)
-        raise ValueError(f"{shared!r} begins with the same token as another of the words: choose other words")
-    return starts
