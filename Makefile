@@ -33,7 +33,7 @@ bench: $(STAMP) ## speed, in turns: rows and beams beside transformers' own ways
 	.venv/bin/python docs/links.py
 	.venv/bin/python docs/scale.py
 
-soak: $(STAMP) ## a hundred runs killed at random moments and started again: are the tables the same? (an hour or two)
+soak: $(STAMP) ## a hundred runs killed at random moments and started again: are the tables the same? (an hour)
 	.venv/bin/python docs/soak.py
 
 browser: chromium ## two notebooks in JupyterLab with Chromium; screenshots in artifacts/browser (PRESET=tiny: finer ones)
