@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import launched as cases
@@ -130,6 +131,19 @@ def test_a_worker_hears_signals_while_a_job_runs_and_ends_silently_between_two()
     )
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (-signal.SIGTERM, "")
+
+
+def test_a_job_in_a_thread_of_its_own_hears_nothing():
+    """As in the worker of a cluster."""
+
+    def job() -> str:
+        with runtime.at_work(0):
+            return "done"
+
+    before = signal.getsignal(signal.SIGTERM)
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(job).result() == "done"
+    assert signal.getsignal(signal.SIGTERM) == before
 
 
 def test_the_best_state_is_kept_not_the_last():

@@ -8,7 +8,7 @@ import contextlib
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import psutil
 from joblib.externals.loky import get_reusable_executor
@@ -18,17 +18,22 @@ _now = {"asked": False, "training": 0}
 
 
 def listen() -> None:
-    """Take both signals from here on; a second one does not wait for the step."""
-    if threading.current_thread() is threading.main_thread():
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, _heard)
+    """Take both signals from here on; a second one does not wait for the step. A thread that is not the first, as those
+    of a cluster's workers, hears none."""
+    if _take(_heard):
         atexit.register(deaf)
 
 
 def deaf() -> None:
     """Who has nothing to keep, or ends already, ends without a traceback when it is told to."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_DFL)
+    _take(signal.SIG_DFL)
+
+
+def _take(handler: Callable | signal.Handlers) -> bool:
+    first = threading.current_thread() is threading.main_thread()
+    for number in (signal.SIGINT, signal.SIGTERM) if first else ():
+        signal.signal(number, handler)
+    return first
 
 
 def _heard(*_: object) -> None:
