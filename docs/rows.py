@@ -14,7 +14,6 @@ backward over rows as an epoch of the preset brings them; scoring is a user's ca
 from __future__ import annotations
 
 import argparse
-import os
 import statistics
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
@@ -181,7 +180,6 @@ def main() -> None:
     for name, default in (("rows", 256), ("few", 4), ("items", 256), ("rounds", 3)):
         parser.add_argument(f"--{name}", type=int, default=default)
     args = parser.parse_args()
-    os.environ["TQDM_DISABLE"] = "1"
     cfg = lab.preset(args.preset)
     data = lab.data.load(cfg.dataset, args.data)
     lm, writer = llm.load(cfg.backbone), Writer.of(cfg.prompt, data.titles)
