@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 import torch
 
@@ -34,9 +33,15 @@ def test_the_choice_is_the_likeliest_of_the_words_in_any_batches(lm) -> None:
         found = llm.chosen_words(lm, tokens, WORDS, "Film: ", "", batch_size=size)
         assert found.tolist() == expected
     assert len(set(expected)) > 1
-    names = ["Film number 3", "No", "Film number 11. Film number 3"]  # of different lengths: order is kept
-    one_by_one = np.concatenate([llm.chosen_words(lm, [name], WORDS, "", ".") for name in names])
-    assert llm.chosen_words(lm, names, WORDS, "", ".").tolist() == one_by_one.tolist()
+
+
+def test_names_of_other_lengths_keep_their_order(lm) -> None:
+    encoder, names = llm.Encoder(lm.tokenizer, "plain"), ["Film number 3", "No", "Film number 11. Film number 3"]
+    prompts = [Prompt((Text(name), Text(".")), "", ("", ""), 0, 0) for name in names]
+    with torch.no_grad():
+        together = asking._next_tokens(lm, encoder, prompts, None, [1, 2], batch_size=256)
+        alone = [asking._next_tokens(lm, encoder, [prompt], None, [1, 2], batch_size=1) for prompt in prompts]
+    torch.testing.assert_close(together, torch.cat(alone))
 
 
 def test_of_longer_words_all_tokens_count(lm) -> None:
