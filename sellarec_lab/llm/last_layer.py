@@ -56,7 +56,8 @@ def _few(
     order = torch.arange(hidden.shape[1], device=hidden.device)
     sees = order <= places[..., None] if attention_mask is None else _chosen(attention_mask[:, 0], places)
     turns = tuple(turn.expand(len(hidden), -1, -1) for turn in position_embeddings)
-    kwargs |= {"past_key_values": _sequence(layer, hidden, turns), "use_cache": False}
+    name = "cache" if "cache" in kwargs else "past_key_values"  # until transformers 5.23
+    kwargs |= {name: _sequence(layer, hidden, turns), "use_cache": False}
     there = tuple(_chosen(turn, places) for turn in turns)
     return plain(_chosen(hidden, places), attention_mask=sees[:, None], position_embeddings=there, **kwargs)
 
