@@ -1,6 +1,5 @@
 """What the learning models share: one row in, one logit out; logistic loss; batches; the measure on valid."""
 
-import functools
 from collections.abc import Callable
 
 import numpy as np
@@ -10,7 +9,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from sellarec_lab import runtime
-from sellarec_lab.data import Interactions, Profiles, Ranker
+from sellarec_lab.data import Interactions, Ranker
 from sellarec_lab.training import Batches
 
 Inputs = tuple[torch.Tensor, ...]
@@ -28,11 +27,6 @@ class Pointwise(nn.Module, Ranker):
         self.register_buffer("seen_items", torch.zeros(n_items + 1, dtype=torch.bool))
 
     data: Interactions  # what it was built for
-
-    @functools.cached_property
-    def profiles(self) -> Profiles:
-        """Known when a recommendation is asked for: training never looks at test."""
-        return Profiles.of(self.data)
 
     def mark_seen(self, train: pd.DataFrame) -> None:
         """Remember which users and items training rows hold."""

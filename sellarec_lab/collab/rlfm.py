@@ -25,7 +25,7 @@ from tqdm.auto import tqdm
 
 from sellarec_lab import runtime
 from sellarec_lab.config import RLFMConfig
-from sellarec_lab.data import Interactions, Profiles, Ranker, asked, both_classes
+from sellarec_lab.data import Interactions, Ranker, asked, both_classes
 
 _NEWTON = 6  # steps to a mode; logistic losses with a normal prior are there after four or five
 _AT_ONCE = 256  # users or items whose rows are padded to one length
@@ -86,11 +86,6 @@ class RLFM(nn.Module, Ranker):
         self.data = data
         for name, part in (("items", items), ("mean", mean), ("spread", spread)):
             self.register_buffer(name, part)
-
-    @functools.cached_property
-    def profiles(self) -> Profiles:
-        """Known when a recommendation is asked for: training never looks at test."""
-        return Profiles.of(self.data)
 
     @functools.cached_property
     def rows(self) -> Rows:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -84,7 +85,12 @@ def best(profiles: Profiles, items: np.ndarray, scores: np.ndarray, k: int) -> p
 
 
 class Ranker(Recommends):
-    """``recommend`` and ``rank`` for whatever has ``profiles`` and can score rows."""
+    """``recommend`` and ``rank`` for whatever can score rows and has ``profiles``, or ``data`` that they come from."""
+
+    @functools.cached_property
+    def profiles(self) -> Profiles:
+        """Known when a recommendation is asked for: training never looks at test."""
+        return Profiles.of(self.data)
 
     def predict(self, frame: pd.DataFrame) -> pd.DataFrame:
         """The frame's rows (``user_id, item_id, history``) with a float ``score``."""
