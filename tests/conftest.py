@@ -13,6 +13,12 @@ from sellarec_lab.alignment import Head
 from sellarec_lab.training import EmbeddingTable
 
 
+@pytest.fixture(autouse=True)
+def _data_are_asked_for_by_place(monkeypatch):
+    """Where the real data lie is known to the tests that need them; `data.load` does not find them by itself."""
+    monkeypatch.delenv("SELLAREC_DATA", raising=False)
+
+
 @pytest.fixture(scope="session")
 def toy():
     return benches.toy_data()
