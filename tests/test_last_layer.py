@@ -35,9 +35,10 @@ def prompt(*texts: str) -> Prompt:
 
 @pytest.mark.parametrize("kernel", ["sdpa", "eager"])
 @pytest.mark.parametrize("lengths", [(9, 9), (9, 4)])  # without padding some kernels are given no mask at all
-@pytest.mark.parametrize("kind", ["llama", "mistral", "qwen2", "qwen3"])
+@pytest.mark.parametrize("kind", ["llama", "mistral", "mistral, near", "qwen2", "qwen3"])
 def test_a_few_places_have_the_states_and_gradients_of_the_whole_layer(kind, lengths, kernel) -> None:
-    backbone, places = model(kind, kernel), torch.tensor([[3, 1, 8], [0, 3, 2]])
+    near = {"sliding_window": 4} if kind.endswith("near") else {}  # nobody sees further back
+    backbone, places = model(kind.split(",")[0], kernel, **near), torch.tensor([[3, 1, 8], [0, 3, 2]])
     mask = (torch.arange(9) < torch.tensor(lengths)[:, None]).long()
     found = []
     for few in (False, True):
