@@ -52,6 +52,7 @@ class PromptConfig:
 
     template: str = "tiny"
     history: Amount = 10  # most recent liked titles shown
+    titles: Literal["own", "undated", "genres", "numbers", "shuffled"] = "own"  # see `data.shown_titles`
 
 
 # a table of vectors learns fast and overfits fast: a high constant rate, strong decay, stopped on valid

@@ -25,6 +25,7 @@ from sellarec_lab.data.own_ids import OwnIds
 from sellarec_lab.data.profiles import NextItemRanker, Profiles, Ranker, best, next_items
 from sellarec_lab.data.reports import cold, leak_report, statistics, warm, warmth
 from sellarec_lab.data.sequences import as_sequences, leave_one_out
+from sellarec_lab.data.shown import shown_titles
 from sellarec_lab.data.tiny import load_tiny
 
 LOADERS = {
@@ -40,8 +41,8 @@ LOADERS = {
 __all__ = [
     "SPLITS", "DataError", "Interactions", "NextItemRanker", "OwnIds", "Profiles", "Ranker", "UnknownIdError",
     "UnsafePickleError", "as_sequences", "best", "both_classes", "cold", "from_frames", "leak_report", "leave_one_out",
-    "load", "load_amazon", "load_amazon_book", "load_collm", "load_lcrec", "load_own", "next_items", "statistics",
-    "validate", "warm", "warmth",
+    "load", "load_amazon", "load_amazon_book", "load_collm", "load_lcrec", "load_own", "next_items", "shown_titles",
+    "statistics", "validate", "warm", "warmth",
 ]  # fmt: skip
 
 

@@ -71,13 +71,17 @@ class Interactions:
 
     @property
     def genre(self) -> pd.Series:
-        """The first genre of each item by item_id, "" where none is known: from a column `genre` or `genres`, whose
-        values are names, lists of them, or "A|B"."""
+        """The first genre of each item by item_id, "" where none is known."""
+        return self.genres.map(lambda names: names[0] if names else "").rename("genre")
+
+    @property
+    def genres(self) -> pd.Series:
+        """Lists of names by item_id: from a column `genre` or `genres`, whose values are names, lists of them, or
+        "A|B"."""
         column = next((name for name in ("genre", "genres") if name in self.items), None)
-        if column is None:
-            return pd.Series("", index=self.items.index)
-        names = self.items[column].map(lambda v: v if isinstance(v, list | tuple) else ["" if pd.isna(v) else v])
-        return names.map(lambda many: str(many[0]).split("|")[0] if len(many) else "").rename("genre")
+        known = self.items[column] if column else pd.Series("", index=self.items.index)
+        many = known.map(lambda v: v if isinstance(v, list | tuple) else str("" if pd.isna(v) else v).split("|"))
+        return many.map(lambda names: [str(name) for name in names if name]).rename("genres")
 
     @property
     def titles(self) -> list[str]:

@@ -27,12 +27,13 @@ class Profiles:
     seen: dict[int, list[int]]
 
     @classmethod
-    def of(cls, data: Interactions) -> Profiles:
-        """From all splits, since asking for a recommendation happens after the last row."""
+    def of(cls, data: Interactions, titles: Sequence[str] | None = None) -> Profiles:
+        """From all splits, since asking for a recommendation happens after the last row; ``titles`` in the place of the
+        data's own."""
         rows = pd.concat([data.train, data.valid, data.test]).sort_index()
         liked = rows[rows["label"] == 1].groupby("user_id")["item_id"].agg(list).to_dict()
         seen = rows.groupby("user_id")["item_id"].agg(list).to_dict()
-        return cls(list(data.titles), ["", *data.items["external_id"].astype(str)], liked, seen)
+        return cls(list(titles or data.titles), ["", *data.items["external_id"].astype(str)], liked, seen)
 
     @classmethod
     def from_json(cls, raw: dict) -> Profiles:

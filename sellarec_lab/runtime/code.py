@@ -44,13 +44,13 @@ def _read(name: str) -> tuple[str, list[str]]:
     """A module's syntax tree as text, and what a module of this package imports from it; read once a process."""
     file = _file(name)
     tree = _plain(file.read_text(encoding="utf-8")) if file else ast.Module([], [])
-    return ast.dump(tree), _imports(tree) if name.startswith(PACKAGE) else []
+    return _told(tree), _imports(tree) if name.startswith(PACKAGE) else []
 
 
 def function_digest(function: Callable) -> str:
     """A short hash of one function's syntax tree, or of its instructions where it has no source."""
     try:
-        return _short(ast.dump(_plain(textwrap.dedent(inspect.getsource(function)))))
+        return _short(_told(_plain(textwrap.dedent(inspect.getsource(function)))))
     except (OSError, TypeError, SyntaxError):
         return _short(repr(_instructions(function.__code__)))
 
@@ -73,6 +73,17 @@ def _file(name: str) -> Path | None:
         return next((file for file in (path / "__init__.py", path.with_suffix(".py")) if file.is_file()), None)
     file = getattr(sys.modules.get(name), "__file__", None)
     return Path(file) if file else None
+
+
+def _told(node: object) -> str:
+    """A syntax tree as text that is the same in every Python: a newer one knows fields that older code leaves empty."""
+    if isinstance(node, list):
+        return f"[{', '.join(map(_told, node))}]"
+    if not isinstance(node, ast.AST):
+        return repr(node)
+    fields = ((name, getattr(node, name, None)) for name in node._fields)
+    filled = (f"{name}={_told(value)}" for name, value in fields if value is not None and value != [])
+    return f"{type(node).__name__}({', '.join(filled)})"
 
 
 def _plain(source: str) -> ast.Module:

@@ -12,7 +12,7 @@ from sellarec_lab import llm, projector, runtime, semantics, training
 from sellarec_lab.alignment import Aligned, Head
 from sellarec_lab.collab import Vectors
 from sellarec_lab.config import Preset
-from sellarec_lab.data import Interactions, Profiles
+from sellarec_lab.data import Interactions, Profiles, shown_titles
 from sellarec_lab.projector import FILLERS, Projector
 from sellarec_lab.prompts import PROMPT_TOKENS, CodeWords, Writer
 from sellarec_lab.runtime import Stage
@@ -53,14 +53,20 @@ def recommender(pipeline: Pipeline, stage: Stage) -> Recommender:
     lm, soft = llm.stored(cfg, data, adapters[-1] if adapters else None), None
     if recipe.slots:
         soft = projector.load(pipeline.injection.made().path("projector.safetensors")).to(lm.device)
-    profiles, backbone = Profiles.of(data), llm.ready(cfg, data)
+    profiles, backbone = Profiles.of(data, text_writer(pipeline).titles), llm.ready(cfg, data)
     return Recommender(lm, backbone, cfg.prompt, recipe, profiles, soft, writer(pipeline))
+
+
+def text_writer(pipeline: Pipeline) -> Writer:
+    """What writes prompts without soft tokens."""
+    prompt = pipeline.cfg.prompt
+    return Writer.of(prompt, shown_titles(pipeline.data, prompt.titles))
 
 
 def writer(pipeline: Pipeline) -> Writer:
     """What writes a recipe's prompts."""
     codes = CodeWords.of(pipeline.codes.value().codes()) if pipeline.recipe.codes else None
-    return Writer.of(pipeline.cfg.prompt, pipeline.data.titles, pipeline.recipe.slots, codes)
+    return Writer.of(pipeline.cfg.prompt, text_writer(pipeline).titles, pipeline.recipe.slots, codes)
 
 
 def starting_projector(pipeline: Pipeline, words: torch.Tensor) -> Projector:

@@ -10,10 +10,10 @@ from sellarec_lab import alignment, collab, config, llm, runtime, semantics
 from sellarec_lab.collab import Vectors
 from sellarec_lab.config import Preset
 from sellarec_lab.data import Interactions
-from sellarec_lab.prompts import Writer, template
+from sellarec_lab.prompts import template
 from sellarec_lab.runtime import Stage
 from sellarec_lab.sella.graph import graph_tables
-from sellarec_lab.sella.injection import check_own, inject, recommender
+from sellarec_lab.sella.injection import check_own, inject, recommender, text_writer
 from sellarec_lab.sella.learning import learn_answers
 from sellarec_lab.sella.recipes import SELLA, Recipe
 from sellarec_lab.sella.recommender import Recommender
@@ -58,7 +58,7 @@ class Pipeline:
         return self._stage("tuning", parts, self._tune, _adapter, *below, code=_LEARNING, **backbone)
 
     def _tune(self, stage: Stage) -> dict:
-        lm, text = llm.stored(self.cfg, self.data), Writer.of(self.cfg.prompt, self.data.titles)
+        lm, text = llm.stored(self.cfg, self.data), text_writer(self)
         with runtime.seeded(self.cfg.seed, "adapter"):
             llm.attach(lm, self.cfg.lora, self.cfg.backbone.gradient_checkpointing)
         history = learn_answers(self.cfg, self.data, lm, text, self.cfg.tuning, stage, "stage 1, task tuning")
@@ -75,7 +75,7 @@ class Pipeline:
 
     def _distil(self, stage: Stage) -> dict:
         lm = llm.stored(self.cfg, self.data, self.tuning.value())
-        vectors = semantics.distil(lm, Writer.of(self.cfg.prompt, self.data.titles))
+        vectors = semantics.distil(lm, text_writer(self))
         runtime.save_tensors(stage.path("semantics.safetensors"), {"semantics": vectors})
         return semantics.spread(vectors)
 

@@ -15,7 +15,7 @@ from sellarec_lab.projector import FILLERS
 from sellarec_lab.prompts import KINDS
 
 PARTS = ("projector", "tables", "semantics", "lora")  # what stage 3 can train
-GROUPS = ("paper", "ablation", "beyond")
+GROUPS = ("paper", "control", "ablation", "beyond")
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,8 @@ class Recipe:
         codes: the prompt tells binary codes of user and item as text.
         frozen: parts that this method never trains in stage 3, whatever the preset's ``injection.trainable`` says.
         changes: settings of the preset that this method has otherwise, as (path, value); see `config.replace`.
-        group: "paper" (a published method), "ablation" (SeLLa-Rec with one thing changed), "beyond" (not published).
+        group: "paper" (a published method), "control" (what a result would be without something that it might rest on),
+            "ablation" (SeLLa-Rec with one thing changed), "beyond" (not published).
         source: paper or reference, and how this recipe departs from it.
 
     Raises:
@@ -126,6 +127,19 @@ def _ablation(title: str, **fields: Any) -> Recipe:
     return dataclasses.replace(SELLA, title=f"SeLLa-Rec, {title}", group="ablation", source=_ONE, **fields)
 
 
+_RETOLD = {  # what stands for an item in the prompt: group, what the row says, why
+    "numbers": ("control", "numbers for titles", "nothing that the language model has read about an item can help"),
+    "shuffled": ("control", "titles shuffled", "what the language model has read about an item misleads"),
+    "genres": ("beyond", "genres", "genres in brackets behind every title, in the place of its year"),
+}
+
+
+def _retold(name: str, titles: str) -> Recipe:
+    (group, says, source), before = _RETOLD[titles], RECIPES[name]
+    changes = (*before.changes, ("prompt__titles", titles))
+    return dataclasses.replace(before, title=f"{before.title}, {says}", group=group, source=source, changes=changes)
+
+
 def _beyond(title: str, source: str, **fields: Any) -> Recipe:
     return dataclasses.replace(SELLA, title=f"SeLLa-Rec + {title}", group="beyond", source=source, **fields)
 
@@ -190,6 +204,10 @@ RECIPES = {
         changes=(("injection__pairwise", 0.5),),
     ),
 }  # fmt: skip
+
+_CONTROLS = [(name, titles) for titles in ("numbers", "shuffled") for name in ("zero-shot", "tallrec")]
+_GENRES = [(name, "genres") for name in ("tallrec", "sella")]
+RECIPES |= {f"{name}-{titles}": _retold(name, titles) for name, titles in _CONTROLS + _GENRES}
 
 
 def recipe(name: str) -> Recipe:
