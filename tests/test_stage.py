@@ -1,5 +1,6 @@
 """A stage is made once, from what it rests on, by one process; changed settings, data or code make it anew."""
 
+import ast
 import dataclasses
 import json
 import multiprocessing
@@ -15,7 +16,7 @@ import pytest
 import torch
 
 from sellarec_lab import config, prompts, runtime, sella
-from sellarec_lab.runtime import Stage
+from sellarec_lab.runtime import Stage, code
 
 ROOT = Path(__file__).parents[1]
 
@@ -145,6 +146,19 @@ def test_changed_code_makes_its_stage_anew_and_a_changed_comment_does_not(tmp_pa
     changed = {name for name in before if before[name] != after[name]}
     assert changed == {"alignment", "injection", "recommender"}  # what was made before the alignment stays
     assert all(last[name] != after[name] for name in before)
+
+
+def test_every_python_finds_the_same_key(monkeypatch):
+    """A newer one knows fields of a syntax tree that older code leaves empty, and has other instructions."""
+    tree = ast.parse("def f(x: int) -> int:\n    return [x, 1.5, 'a', None]")
+    before = code._told(tree)
+    for node in ast.walk(tree):
+        node._fields = (*node._fields, "later", "none")
+        node.later, node.none = [], None
+    assert code._told(tree) == before and "1.5" in before and "'a'" in before and "Constant()" in before
+    monkeypatch.setattr(code, "_instructions", None)
+    slots = {name: runtime.function_digest(kind.slots) for name, kind in prompts.KINDS.items()}
+    assert len(set(slots.values())) == len(slots)
 
 
 def test_a_function_of_ones_own_is_part_of_the_key(tmp_path):

@@ -51,8 +51,22 @@ def function_digest(function: Callable) -> str:
     """A short hash of one function's syntax tree, or of its instructions where it has no source."""
     try:
         return _short(_told(_plain(textwrap.dedent(inspect.getsource(function)))))
-    except (OSError, TypeError, SyntaxError):
-        return _short(repr(_instructions(function.__code__)))
+    except SyntaxError:  # a lambda: its line alone is no whole statement
+        lines, _ = inspect.findsource(function)
+        told = _lambdas("".join(lines)).get(function.__code__.co_firstlineno)
+    except (OSError, TypeError):
+        told = None
+    return _short(told or repr(_instructions(function.__code__)))
+
+
+@functools.cache
+def _lambdas(source: str) -> dict[int, str]:
+    """The lambdas of a module by the line they begin in, those of one line together."""
+    found: dict[int, str] = {}
+    for node in ast.walk(_plain(source)):
+        if isinstance(node, ast.Lambda):
+            found[node.lineno] = found.get(node.lineno, "") + _told(node)
+    return found
 
 
 def _instructions(code: CodeType) -> tuple:
