@@ -85,7 +85,7 @@ class Projector(nn.Module):
     def match_norms(self, words: torch.Tensor, bags: torch.Tensor | None = None) -> None:
         """Scale every kind so that its mean norm is that of the word embeddings [V, width]; where a kind averages, the
         mean is over ``bags`` [B, H]. A learned prompt starts as words, and stays as it is."""
-        target = words.norm(dim=1).mean()
+        target, bags = words.norm(dim=1).mean(), None if bags is None else bags.to(self.device)
         for kind, filler in self.fillers.items():
             if filler.map and not (filler.pooled and bags is None):
                 ids = torch.arange(1, len(getattr(self, filler.table).weight), device=self.device)

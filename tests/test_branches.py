@@ -25,7 +25,7 @@ def rows(slots=()) -> list[prompts.Prompt]:
 @pytest.fixture
 def soft(lm):
     torch.manual_seed(1)
-    table = torch.nn.Embedding(64, lm.width)
+    table = torch.nn.Embedding(64, lm.width).to(lm.device)
     return lambda kind, ids, bag: table(list(prompts.KINDS).index(kind) * 17 + ids)
 
 
@@ -38,8 +38,8 @@ def encoder(lm):
 @pytest.mark.parametrize("families", [FAMILIES, np.zeros(8, dtype=int), np.arange(8)])
 def test_branches_give_the_states_of_prompts_alone(lm, encoder, soft, slots, families) -> None:
     encoded = encoder.encode_many(rows(slots))
-    alone = llm.last_hidden(lm, encoder.collate(encoded), soft)
-    together = llm.last_hidden(lm, branches.branched(encoder, encoded, families), soft)
+    alone = llm.last_hidden(lm, encoder.collate(encoded).to(lm.device), soft)
+    together = llm.last_hidden(lm, branches.branched(encoder, encoded, families).to(lm.device), soft)
     torch.testing.assert_close(together, alone, atol=2e-5, rtol=1e-4)
 
 
@@ -76,8 +76,8 @@ def test_half_precision_agrees_up_to_its_rounding(lm_folder) -> None:
     lm = llm.load(config.BackboneConfig(name=str(lm_folder), dtype="bfloat16", quantisation="none"))
     encoder = llm.Encoder(lm.tokenizer, "plain")
     encoded = encoder.encode_many(rows())
-    alone = llm.last_hidden(lm, encoder.collate(encoded), None)
-    together = llm.last_hidden(lm, branches.branched(encoder, encoded, FAMILIES), None)
+    alone = llm.last_hidden(lm, encoder.collate(encoded).to(lm.device), None)
+    together = llm.last_hidden(lm, branches.branched(encoder, encoded, FAMILIES).to(lm.device), None)
     assert together.dtype == torch.bfloat16
     torch.testing.assert_close(together, alone, atol=0.1, rtol=0.05)
 

@@ -120,7 +120,7 @@ def test_a_batch_says_what_is_read_of_it(lm) -> None:
 
 def test_what_predicts_nothing_is_zero_and_a_whole_prompt_has_all_states(lm) -> None:
     encoder = llm.Encoder(lm.tokenizer, "plain")
-    batch = encoder.collate(encoder.encode_many([prompt(word) for word in WORDS]))
+    batch = encoder.collate(encoder.encode_many([prompt(word) for word in WORDS])).to(lm.device)
     few, whole = (states(lm, batch, None, whole=each) for each in (False, True))
     torch.testing.assert_close(at(few, batch), at(whole, batch))
     assert int((few.abs().sum(-1) > 0).sum()) == len(WORDS)

@@ -29,7 +29,7 @@ def inject(pipeline: Pipeline, stage: Stage) -> dict:
     """Train what fills the soft tokens, and the adapter where it may join in; facts for the manifest."""
     cfg, data, recipe = pipeline.cfg, pipeline.data, pipeline.recipe
     lm = llm.stored(cfg, data, pipeline.tuning.value() if recipe.tuned else None)
-    soft = starting_projector(pipeline, lm.word_embeddings).to(lm.device) if recipe.slots else None
+    soft = starting_projector(pipeline, lm.word_embeddings) if recipe.slots else None
     trained = tuple(part for part in cfg.injection.trainable if part not in recipe.frozen)
     llm.set_trainable(lm, "lora" in trained)
     if soft is not None:
@@ -87,7 +87,7 @@ def new_projector(
     """What fills a recipe's soft tokens, as stage 3 starts it.
 
     Args:
-        words: the backbone's word embeddings [V, width].
+        words: the backbone's word embeddings [V, width]; the projector lies on their device.
         given: collaborative tables, item semantics, and the head of stage 2b, or None for one that starts random.
     """
     fillers = {kind: FILLERS[kind] for kind in recipe.slots}
@@ -97,7 +97,7 @@ def new_projector(
             parts["prompt"] = projector.learned_prompt(words, PROMPT_TOKENS)
     if given is not None:
         parts |= _collaborative(cfg, recipe, given)
-    new = Projector(parts, fillers)
+    new = Projector(parts, fillers).to(words.device)
     if cfg.injection.norm == "words":
         new.match_norms(words, _bags(cfg, data) if any(filler.pooled for filler in fillers.values()) else None)
     return new
