@@ -45,7 +45,7 @@ def toy_cfg(lm_folder, tmp_path):
 @pytest.fixture
 def lm(lm_folder):
     """The toy language model in full precision."""
-    return llm.load(config.BackboneConfig(name=str(lm_folder), quantisation="none"))
+    return llm.load(config.BackboneConfig(name=str(lm_folder), quantisation="none", dtype="float32"))
 
 
 @pytest.fixture(scope="session")
@@ -70,7 +70,7 @@ def predictions():
 @pytest.fixture(scope="session")
 def untrained(lm_folder, toy):
     """Recipe name -> a recommender with random parts: its scores mean nothing, but depend on all of the prompt."""
-    lm = llm.load(config.BackboneConfig(name=str(lm_folder), quantisation="none"))
+    lm = llm.load(config.BackboneConfig(name=str(lm_folder), quantisation="none", dtype="float32"))
 
     def make(name: str) -> sella.Recommender:
         torch.manual_seed(1)
