@@ -1,5 +1,6 @@
 """Loading a causal language model: by hub id or folder, in NF4, half or full precision, with its reasons."""
 
+import inspect
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
     BitsAndBytesConfig,
+    Cache,
     PreTrainedModel,
     PreTrainedTokenizerFast,
 )
@@ -110,15 +112,30 @@ class LanguageModel:
         """Token ids [B, L] to input embeddings [B, L, width]."""
         return self.base.get_input_embeddings()(ids)
 
-    def hidden(self, embeddings: torch.Tensor, mask: torch.Tensor, **kwargs) -> torch.Tensor:
-        """Input embeddings [B, L, width] to last hidden states (after the final norm) [B, L, width].
+    def hidden(
+        self, embeddings: torch.Tensor, mask: torch.Tensor, cache: Cache | None = None, **kwargs
+    ) -> torch.Tensor:
+        """Input embeddings [B, L, width] to last hidden states (after the final norm) [B, L, width]; ``cache`` holds
+        the keys and values of what stands before, and those of these positions are added to it.
 
         Raises:
             ValueError: a prompt is longer than what the model can read.
         """
         places = kwargs.get("position_ids")
         self.check_length(mask.shape[-1] if places is None else 1 + int(places.max()))
-        return self.base.base_model(inputs_embeds=embeddings, attention_mask=mask, **kwargs).last_hidden_state
+        before = {} if cache is None else {self._cache_name: cache, "use_cache": True}
+        return self.base.base_model(inputs_embeds=embeddings, attention_mask=mask, **before, **kwargs).last_hidden_state
+
+    def begun(self, embeddings: torch.Tensor, mask: torch.Tensor) -> tuple[torch.Tensor, Cache]:
+        """Last hidden states [B, L, width], and the keys and values from which `hidden` goes on."""
+        read = self.base.base_model(inputs_embeds=embeddings, attention_mask=mask, use_cache=True)
+        return read.last_hidden_state, getattr(read, self._cache_name)
+
+    @property
+    def _cache_name(self) -> str:
+        """What transformers calls keys and values: another word from 5.24 on."""
+        known = inspect.signature(self.base.base_model.forward).parameters
+        return "cache" if "cache" in known else "past_key_values"
 
     def check_length(self, tokens: int) -> None:
         """See that the model has positions for so many tokens.

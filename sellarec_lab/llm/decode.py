@@ -11,7 +11,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 import torch
 from tqdm.auto import tqdm
-from transformers import GenerationConfig
+from transformers import Cache, GenerationConfig
 
 from sellarec_lab.llm.backbone import LanguageModel
 from sellarec_lab.llm.encode import Batch, Encoder
@@ -108,7 +108,7 @@ def grow(lm: LanguageModel, batch: Batch, tree: Tree, beams: int, barred: torch.
             inherited = sees.gather(1, parents[..., None].expand(-1, -1, sees.shape[2]))
             sees = torch.cat([inherited, torch.eye(k, dtype=torch.bool, device=lm.device).expand(count, k, k)], dim=2)
             place = (batch.last + 1 + level)[:, None].expand(count, k)
-            hidden = lm.hidden(lm.embed(ids), additive(lm, sees), position_ids=place, past_key_values=cache)
+            hidden = lm.hidden(lm.embed(ids), additive(lm, sees), cache, position_ids=place)
 
 
 @torch.no_grad()
@@ -131,7 +131,7 @@ def tree_scores(
             sees = torch.cat([batch.mask[:, None].expand(-1, len(inner.token), -1).bool(),
                               inner.sees[None].expand(len(batch.ids), -1, -1)], dim=2)  # fmt: skip
             ids = inner.token[None].expand(len(batch.ids), -1)
-            deeper = lm.hidden(lm.embed(ids), additive(lm, sees), position_ids=at, past_key_values=cache)
+            deeper = lm.hidden(lm.embed(ids), additive(lm, sees), cache, position_ids=at)
             hidden = torch.cat([hidden, deeper], dim=1)
         out[chosen] = _leaf_scores(lm, hidden, tree).cpu()
     return out
@@ -209,11 +209,11 @@ def _log_probabilities(lm: LanguageModel, hidden: torch.Tensor, tokens: torch.Te
     return torch.cat(parts)
 
 
-def _read(lm: LanguageModel, batch: Batch) -> tuple[torch.Tensor, object]:
+def _read(lm: LanguageModel, batch: Batch) -> tuple[torch.Tensor, Cache]:
     """Hidden state at the end of each prompt [B, width], and the cache of all positions."""
     lm.check_length(batch.ids.shape[1])
-    read = lm.base.base_model(inputs_embeds=lm.embed(batch.ids), attention_mask=batch.mask, use_cache=True)
-    return at(read.last_hidden_state, batch), read.past_key_values
+    hidden, cache = lm.begun(lm.embed(batch.ids), batch.mask)
+    return at(hidden, batch), cache
 
 
 def _batches(

@@ -127,10 +127,10 @@ def score_shared(
             continue
         head = encoder.collate([_cut(encoded[rows[0]], 0, shared)]).to(lm.device)
         lm.check_length(max(len(encoded[i].ids) for i in rows))
-        first = lm.base.base_model(inputs_embeds=splice(lm, head, soft), attention_mask=head.mask, use_cache=True)
+        _, kept = lm.begun(splice(lm, head, soft), head.mask)
         for some in _watched([rows[part] for part in by_length([len(encoded[i].ids) for i in rows], batch_size)]):
             tails = encoder.collate([_cut(encoded[i], shared, len(encoded[i].ids)) for i in some]).to(lm.device)
-            out[some] = _difference(lm, _continued(lm, first.past_key_values, tails, shared, soft), answers)
+            out[some] = _difference(lm, _continued(lm, kept, tails, shared, soft), answers)
     if alone:
         out[alone] = score(lm, encoder, [prompts[i] for i in alone], answers, soft, batch_size)
     return _finite(out)
@@ -141,7 +141,7 @@ def _continued(lm: LanguageModel, kept, tails: Batch, shared: int, soft: SoftTok
     cache = copy.deepcopy(kept)  # a forward appends to its cache
     cache.batch_repeat_interleave(len(tails.ids))
     mask = torch.cat([tails.mask.new_ones(len(tails.ids), shared), tails.mask], dim=1)
-    return at(lm.hidden(splice(lm, tails, soft), mask, past_key_values=cache, use_cache=True), tails)
+    return at(lm.hidden(splice(lm, tails, soft), mask, cache), tails)
 
 
 def _watched(batches: list[np.ndarray]) -> Iterable[np.ndarray]:
