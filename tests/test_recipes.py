@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from sellarec_lab import config, sella
+from sellarec_lab import config, data, sella
 from sellarec_lab.sella import recipes
 from sellarec_lab.sella.recipes import SELLA, Recipe
 
@@ -24,6 +24,13 @@ CHANGES = {  # what each ablation's title names, and nothing else
 }
 
 
+@pytest.fixture
+def untold(toy_cfg, toy):
+    """A preset that stops early, and data that it can be trained on."""
+    small = config.LoopConfig(batch_size=32, epochs=1, evaluations=1, rows=32)
+    return config.changed(toy_cfg, {"tuning__loop": small, "injection__loop": small}), toy
+
+
 def test_every_ablation_differs_from_sella_by_what_its_title_names():
     ablations = {name: recipe for name, recipe in sella.RECIPES.items() if recipe.group == "ablation"}
     assert ablations.keys() == CHANGES.keys()
@@ -31,6 +38,32 @@ def test_every_ablation_differs_from_sella_by_what_its_title_names():
     for name, recipe in ablations.items():
         pairs = [(f.name, getattr(recipe, f.name), getattr(SELLA, f.name)) for f in dataclasses.fields(Recipe)]
         assert {n: new for n, new, old in pairs if new != old and n not in told} == CHANGES[name], name
+
+
+def test_controls_differ_by_what_stands_for_an_item():
+    found = {name: recipe for name, recipe in sella.RECIPES.items() if "prompt__titles" in dict(recipe.changes)}
+    assert {name for name, recipe in found.items() if recipe.group == "control"} == {
+        "zero-shot-numbers", "tallrec-numbers", "zero-shot-shuffled", "tallrec-shuffled",
+    }  # fmt: skip
+    for name, recipe in found.items():
+        plain, _, titles = name.rpartition("-")
+        same = dataclasses.replace(recipe, **{f: getattr(sella.recipe(plain), f) for f in ("title", "group", "source")})
+        assert dataclasses.replace(same, changes=sella.recipe(plain).changes) == sella.recipe(plain)
+        assert dict(recipe.changes)["prompt__titles"] == titles
+
+
+@pytest.mark.parametrize("titles", ["numbers", "genres"])
+def test_what_stands_for_an_item_reaches_prompts_saved_models_and_the_stages_keys(untold, titles, tmp_path):
+    cfg, toy = untold
+    changed = config.replace(cfg, "prompt__titles", titles)
+    model, shown = sella.train(changed, toy), data.shown_titles(toy, titles)
+    prompt = model.prompts(toy.test)[0]
+    assert shown[toy.test["item_id"].iloc[0]] in prompt.text and toy.titles[1] not in shown
+    assert shown[3] in model.writer.describe(3).text
+    model.save_pretrained(tmp_path / "saved")
+    assert sella.load(tmp_path / "saved").prompts(toy.test)[0].text == prompt.text
+    keys = [[stage.key for stage in sella.Pipeline(c, toy).stages().values()] for c in (cfg, changed)]
+    assert not set(keys[0]) & set(keys[1])
 
 
 @pytest.mark.parametrize(
@@ -46,7 +79,7 @@ def test_every_ablation_differs_from_sella_by_what_its_title_names():
         ({"slots": ("prompt",), "tuned": False}, "no adapter to train without stage 1; put 'lora' into frozen"),
         ({"codes": True, "frozen": ("lora",)}, "stage 3 would train nothing"),
         ({"frozen": ("head",)}, "frozen names parts of stage 3: projector, tables, semantics, lora"),
-        ({"group": "mine"}, "group is one of paper, ablation, beyond, got 'mine'"),
+        ({"group": "mine"}, "group is one of paper, control, ablation, beyond, got 'mine'"),
     ],
 )
 def test_a_recipe_that_cannot_work_is_refused_with_the_reason(fields, reason):

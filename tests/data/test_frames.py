@@ -362,3 +362,36 @@ def test_the_first_genre_is_found_however_a_table_writes_it(column, values, expe
     items = pd.DataFrame({"item_id": [10, 11, 12], "title": ["A", "B", "C"], column: values})
     found = D.from_frames(rows, items, split=(0.4, 0.3, 0.3))
     assert found.genre.tolist() == expected and found.genre.index.tolist() == [1, 2, 3]
+
+
+# ---- what stands for an item in a prompt
+
+
+def _films(**columns):
+    rows = pd.DataFrame({"user_id": [1, 1, 1, 2, 2], "item_id": [1, 2, 3, 1, 4], "label": 1, "timestamp": range(5)})
+    rows["split"] = ["train", "train", "valid", "train", "test"]
+    named = ["Up (2009)", "(500) Days (2009)", "(1941)", "Heat"]
+    return D.from_frames(rows, pd.DataFrame({"item_id": [1, 2, 3, 4], "title": named, **columns}))
+
+
+def test_titles_can_lose_their_year_and_gain_genres():
+    films = _films(genres=["Comedy|Drama", "", "War", "Crime"])
+    assert D.shown_titles(films) == films.titles
+    assert D.shown_titles(films, "undated") == ["", "Up", "(500) Days", "(1941)", "Heat"]
+    assert D.shown_titles(films, "genres")[1:] == ["Up (Comedy, Drama)", "(500) Days", "(1941) (War)", "Heat (Crime)"]
+    assert D.shown_titles(_films(), "genres") == D.shown_titles(_films(), "undated")
+    assert D.shown_titles(_films(genres=[["A", "B"], [], None, "C"]), "genres")[1:3] == ["Up (A, B)", "(500) Days"]
+
+
+@needs_tiny
+def test_controls_tell_nothing_of_an_item_and_nobody_keeps_what_is_his() -> None:
+    world = D.load("tiny")
+    numbers, shuffled = (D.shown_titles(world, how) for how in ("numbers", "shuffled"))
+    assert sorted(numbers[1:]) == sorted(f"item {i}" for i in range(1, world.n_items + 1))
+    assert sorted(shuffled) == sorted(world.titles) and numbers[0] == shuffled[0] == ""
+    assert not any(a == b for a, b in zip(shuffled[1:], world.titles[1:]))
+    told = [int(n.split()[1]) for n in numbers[1:]]
+    assert abs(np.corrcoef(told, range(len(told)))[0, 1]) < 0.2  # ids stand in an order that may tell something
+    assert D.shown_titles(world, "shuffled") == shuffled
+    with pytest.raises(ValueError, match="unknown way 'loud'; known: own, undated, genres, numbers, shuffled"):
+        D.shown_titles(world, "loud")
