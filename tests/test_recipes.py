@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from sellarec_lab import config, data, sella
+from sellarec_lab import config, data, sella, workbench
 from sellarec_lab.sella import recipes
 from sellarec_lab.sella.recipes import SELLA, Recipe
 
@@ -62,6 +62,8 @@ def test_what_stands_for_an_item_reaches_prompts_saved_models_and_the_stages_key
     assert shown[3] in model.writer.describe(3).text
     model.save_pretrained(tmp_path / "saved")
     assert sella.load(tmp_path / "saved").prompts(toy.test)[0].text == prompt.text
+    case = workbench.open({"it": model}, toy).case
+    assert shown[case.item_id] in case.prompt(model).text
     keys = [[stage.key for stage in sella.Pipeline(c, toy).stages().values()] for c in (cfg, changed)]
     assert not set(keys[0]) & set(keys[1])
 

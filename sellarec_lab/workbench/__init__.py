@@ -11,7 +11,7 @@ import pandas as pd
 
 from sellarec_lab import compare, sella
 from sellarec_lab.config import Preset
-from sellarec_lab.data import Interactions
+from sellarec_lab.data import Interactions, shown_titles
 from sellarec_lab.lcrec import LCRec
 from sellarec_lab.workbench import files
 from sellarec_lab.workbench.bench import Workbench
@@ -49,7 +49,7 @@ def open(
     if not named:
         raise ValueError("no model was given: pass a Recommender, or a dict of name and Recommender")
     for name, model in named.items():
-        if list(model.profiles.titles) != list(data.titles):
+        if list(model.profiles.titles) != shown_titles(data, _shown(model)):
             raise ValueError(
                 f"model {name!r} knows other titles than the data {data.name!r}: give the data it was made of"
             )
@@ -70,6 +70,11 @@ def open_case(path: str | Path, models, data: Interactions, cfg: Preset | None =
     case, shown = files.read(path, bench)
     bench.restore(case, [name for name in shown if name in bench.models], f"opened: {Path(path).name}")
     return bench
+
+
+def _shown(model) -> str:
+    """What stands for an item in a model's prompts."""
+    return "own" if isinstance(model, LCRec) else model.prompt_config.titles
 
 
 def _name(model) -> str:
