@@ -3,8 +3,8 @@
     python docs/pictures.py [--preset tiny] [NOTEBOOK ...]
 
 Executes them, and writes their outputs back beside their own source; the map of notebook 05 is the README's picture as
-well. Needs the extras "notebooks" and "browser", and a
-Chromium; ``make pictures`` sees to them.
+well, and so is the workbench after the edit that changes most, whose numbers it writes below it. Needs the extras
+"notebooks" and "browser", and a Chromium; ``make pictures`` sees to them.
 """
 
 from __future__ import annotations
@@ -31,6 +31,11 @@ PLOTLY, WIDGET = "application/vnd.plotly.v1+json", "application/vnd.jupyter.widg
 MOST = 120_000  # bytes a picture
 _SCALES = (1.5, 1.25, 1.0, 0.8, 0.6)  # pixels a point: the first whose picture is small enough
 _WIDTH = 1020  # points
+_USERS = 40  # whose titles are tried, to find the one that is worth most
+_SHOWN = (
+    "![The workbench after one title was dropped: {} changes by {}, {} by {}, with the worth of every part that "
+    "remains; of all titles in the prompts of {} users the one worth most to {}](docs/counterfactual.png)"
+)
 
 
 def find_chromium() -> str | None:
@@ -111,6 +116,46 @@ def walk_of(executed: nbformat.NotebookNode) -> dict[str, go.Figure]:
     return found
 
 
+def dropped(bench, users: int = _USERS) -> dict[str, float]:
+    """Drop the title that is worth most to the bench's first model, of those in the prompts of the first users; leaves
+    the bench there, and gives how much the score of each model changes."""
+    name, tried = bench.shown[0], []
+    for user in sorted(bench.found.users)[:users]:
+        bench.pick(user)
+        told = bench.explanations[name]
+        tried += [(abs(told.score - left.score), user, left.item_id) for left in told.without_titles]
+    _, user, item = max(tried)
+    bench.pick(user)
+    before = {name: told.score for name, told in bench.explanations.items()}
+    bench.drop(item)
+    return {name: told.score - before[name] for name, told in bench.explanations.items()}
+
+
+def captioned(readme: str, moved: dict[str, float], users: int = _USERS) -> str:
+    """The README with the numbers of the picture that stands there."""
+    from sellarec_lab import compare
+
+    names = [compare.TITLES[name] for name in moved]
+    told = _SHOWN.format(*(part for n, v in zip(names, moved.values()) for part in (n, f"{v:+.3f}")), users, names[0])
+    return re.sub(r"^!\[[^\]]*\]\(docs/counterfactual\.png\)$", lambda _: told, readme, flags=re.MULTILINE)
+
+
+def counterfactual(preset: str, draw_it: Callable[[object], bytes]) -> None:
+    """The README's picture of the workbench, and what is said below it."""
+    import sellarec_lab as lab
+    from sellarec_lab.views import Html
+
+    cfg = lab.preset(preset)
+    rows = lab.data.load(cfg.dataset)
+    bench = lab.workbench.open({name: lab.sella.train(cfg, rows, name) for name in ("sella", "tallrec")}, rows, cfg)
+    moved, here = dropped(bench), Path(__file__).parent
+    page = f"<div style='width:590px;max-height:600px;overflow:hidden'>{bench.to_html()}</div>"
+    (here / "counterfactual.png").write_bytes(draw_it(Html(page)))
+    readme = here.parent / "README.md"
+    readme.write_text(captioned(readme.read_text(encoding="utf-8"), moved), encoding="utf-8")
+    print(f"counterfactual: {moved}")
+
+
 def main(arguments: list[str] | None = None) -> int:
     from playwright.sync_api import sync_playwright
 
@@ -133,6 +178,7 @@ def main(arguments: list[str] | None = None) -> int:
                 (Path(__file__).parent / f"{name}.png").write_bytes(draw(browser, figure))
             keep(page, book, lambda view: draw(browser, view))
             print(f"{page}: {page.stat().st_size // 1024} KiB")
+        counterfactual(args.preset, lambda view: draw(browser, view))
     return 0
 
 
