@@ -4,7 +4,7 @@ PRESET ?= fast
 STAMP := .venv/.installed
 AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root) # in a container one often is, and Jupyter wants to hear it
 
-.PHONY: help run lab world test course bench soak browser pictures slides chromium colab lint clean
+.PHONY: help run lab world real test course bench soak browser pictures slides chromium colab lint clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -17,6 +17,10 @@ lab: $(STAMP) ## open the notebooks in JupyterLab
 
 world: $(STAMP) ## rebuild the embedded world in data/tiny from its seed
 	.venv/bin/python -m sellarec_lab world
+
+real: $(STAMP) ## a real language model: fetches SmolLM2, trains SeLLa-Rec with it on MovieLens-1M, prints the table (hours)
+	.venv/bin/python -m sellarec_lab weights smollm2
+	.venv/bin/python -m sellarec_lab compare --preset smollm2 --models means,mf,tallrec,sella --against means --workers 1
 
 test: lint ## lint, then unit tests and all notebooks, exercises open and solved, in fast mode, two files at a time
 	.venv/bin/python docs/course.py --tested
