@@ -29,19 +29,21 @@ def test_the_caption_takes_the_place_of_the_old_one_and_of_nothing_else():
     assert "of 7 users the one worth most to SeLLa-Rec](docs/counterfactual.png)" in told[1]
 
 
+WORTH = {1: {5: 2.0}, 2: {6: 1.0, 7: -3.0}}  # of an item, by user
+
+
 class Bench:
     """Two people; without item 7 the score of the second would be higher by 3."""
 
     shown, found = ("sella",), SimpleNamespace(users=[2, 1])
-    worth = {1: {5: 2.0}, 2: {6: 1.0, 7: -3.0}}
 
     def pick(self, user):
-        left = [SimpleNamespace(item_id=item, score=10 - worth) for item, worth in self.worth[user].items()]
+        left = [SimpleNamespace(item_id=item, score=10 - worth) for item, worth in WORTH[user].items()]
         self.user, self.explanations = user, {"sella": SimpleNamespace(score=10.0, without_titles=left)}
 
     def drop(self, item):
         self.dropped = item
-        self.explanations = {"sella": SimpleNamespace(score=10 - self.worth[self.user][item])}
+        self.explanations = {"sella": SimpleNamespace(score=10 - WORTH[self.user][item])}
 
 
 def test_a_title_that_spoke_against_counts_as_much():
