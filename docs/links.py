@@ -15,7 +15,6 @@ on others; with MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=100000000000 before th
 from __future__ import annotations
 
 import argparse
-import os
 import statistics
 from collections.abc import Callable
 from dataclasses import replace
@@ -35,7 +34,7 @@ try:  # before the lab: PyKEEN lists optimisers by name, and stumbles over the s
 except ModuleNotFoundError:
     CoreTriplesFactory = None
 
-from sellarec_lab import kg, runtime, training
+from sellarec_lab import data, kg, runtime, training
 from sellarec_lab.config import LoopConfig, TripleConfig
 from sellarec_lab.kg.triple_learning import loss_and_batches
 
@@ -114,7 +113,7 @@ def compare(what: str, rounds: int, **ways: Callable[[], object]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("archive", nargs="?", default=Path(os.environ.get("SELLAREC_DATA", "data")) / "kg" / ARCHIVE)
+    parser.add_argument("archive", nargs="?", default=(data.at_hand("kg") or Path("data/kg")) / ARCHIVE)
     for name, default in (("asked", 500), ("rounds", 3), ("dim", 128), ("batch", 256)):
         parser.add_argument(f"--{name}", type=int, default=default)
     args = parser.parse_args()

@@ -40,9 +40,9 @@ LOADERS = {
 
 __all__ = [
     "SPLITS", "DataError", "Interactions", "NextItemRanker", "OwnIds", "Profiles", "Ranker", "UnknownIdError",
-    "UnsafePickleError", "as_sequences", "best", "both_classes", "cold", "from_frames", "leak_report", "leave_one_out",
-    "load", "load_amazon", "load_amazon_book", "load_collm", "load_lcrec", "load_own", "next_items", "shown_titles",
-    "statistics", "validate", "warm", "warmth",
+    "UnsafePickleError", "as_sequences", "at_hand", "best", "both_classes", "cold", "from_frames", "leak_report",
+    "leave_one_out", "load", "load_amazon", "load_amazon_book", "load_collm", "load_lcrec", "load_own", "next_items",
+    "shown_titles", "statistics", "validate", "warm", "warmth",
 ]  # fmt: skip
 
 
@@ -67,9 +67,10 @@ def load(name: str, root: str | Path | None = None, **options: Any) -> Interacti
     """
     if name not in LOADERS:
         raise ValueError(f"unknown data set {name!r}; known: {', '.join(LOADERS)}. For your own use from_frames.")
-    return LOADERS[name](root or _at_hand(name), **options)
+    return LOADERS[name](root or at_hand(name), **options)
 
 
-def _at_hand(name: str) -> Path | None:
+def at_hand(name: str) -> Path | None:
+    """A folder or file of that name in the folder that SELLAREC_DATA names; None where there is none."""
     place = Path(os.environ.get("SELLAREC_DATA", "")) / name
     return place if os.environ.get("SELLAREC_DATA") and place.exists() else None

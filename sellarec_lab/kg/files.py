@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from sellarec_lab.data import SPLITS
+from sellarec_lab.data import SPLITS, at_hand
 from sellarec_lab.data.errors import problem
 from sellarec_lab.data.files import given
 from sellarec_lab.data.members import Members, read_members
@@ -39,6 +39,7 @@ def load(name: str, root: str | Path | None = None, **options: Any) -> Graphs:
     Args:
         name: "tiny", "dbp-5l", "dbp15k", "fb15k-237", "wn18rr", "mkr-movie" or "mkr-book".
         root: the zip or tar.gz as published, the unpacked folder, or a folder that holds either; tiny needs none.
+            Without it they are sought in the folder ``kg`` of the one that the environment's SELLAREC_DATA names.
         options: of dbp15k: `pair`, "zh_en" (default), "ja_en" or "fr_en".
 
     Returns:
@@ -55,7 +56,7 @@ def load(name: str, root: str | Path | None = None, **options: Any) -> Graphs:
         raise ValueError(f"unknown graphs {name!r}; known: {', '.join(LOADERS)}. For your own use from_triples.")
     if name == "tiny" and root is None:
         root = default_folder()
-    return LOADERS[name](name, given(root, name, f"the archive or folder {name}"), **options)
+    return LOADERS[name](name, given(root or at_hand("kg"), name, f"the archive or folder {name}"), **options)
 
 
 def _dbp5l(name: str, root: Path) -> Graphs:

@@ -214,3 +214,12 @@ def test_bad_roots_and_names(dbp5l: Path, tmp_path: Path) -> None:
     shutil.copytree(dbp5l, tmp_path / "open" / "dbp-5l")
     with pytest.raises(DataError, match=r"found .*DBP-5L, .*dbp-5l\. Pass the path of the one you mean"):
         kg.load("dbp-5l", dbp5l.parent)
+
+
+def test_graphs_are_sought_where_the_environment_says(tmp_path: Path, monkeypatch) -> None:
+    written(tmp_path / "kg", {f"mkr-book/{path}": text for path, text in MKR.items()})
+    with pytest.raises(DataError, match="the archive or folder mkr-book"):
+        kg.load("mkr-book")
+    monkeypatch.setenv("SELLAREC_DATA", str(tmp_path))
+    assert kg.load("mkr-book")["mkr-book"].n_entities == kg.load("mkr-book", tmp_path / "kg")["mkr-book"].n_entities
+    assert set(kg.load("tiny").graphs) == {"catalogue", "archive"}  # what ships is never sought
