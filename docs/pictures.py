@@ -33,8 +33,8 @@ _SCALES = (1.5, 1.25, 1.0, 0.8, 0.6)  # pixels a point: the first whose picture 
 _WIDTH = 1020  # points
 _USERS = 40  # whose titles are tried, to find the one that is worth most
 _SHOWN = (
-    "![The workbench after one title was dropped: {} changes by {}, {} by {}, with the worth of every part that "
-    "remains; of all titles in the prompts of {} users the one worth most to {}](docs/counterfactual.png)"
+    "![The workbench after one title was dropped: {}'s score changes by {}, that of {} by {}, with the worth of every "
+    "part that remains; of all titles in the prompts of {} users the one worth most to {}](docs/counterfactual.png)"
 )
 
 
@@ -149,7 +149,7 @@ def counterfactual(preset: str, draw_it: Callable[[object], bytes]) -> None:
     rows = lab.data.load(cfg.dataset)
     bench = lab.workbench.open({name: lab.sella.train(cfg, rows, name) for name in ("sella", "tallrec")}, rows, cfg)
     moved, here = dropped(bench), Path(__file__).parent
-    page = f"<div style='width:590px;max-height:600px;overflow:hidden'>{bench.to_html()}</div>"
+    page = f"<div style='width:880px;max-height:900px;overflow:hidden'>{bench.to_html()}</div>"
     (here / "counterfactual.png").write_bytes(draw_it(Html(page)))
     readme = here.parent / "README.md"
     readme.write_text(captioned(readme.read_text(encoding="utf-8"), moved), encoding="utf-8")

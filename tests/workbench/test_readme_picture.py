@@ -25,7 +25,7 @@ def test_the_caption_takes_the_place_of_the_old_one_and_of_nothing_else():
     page = "a\n![old words](docs/counterfactual.png)\n![map](docs/alignment.png)\n"
     told = pictures.captioned(page, {"sella": -0.5, "tallrec": 0.25}, users=7).splitlines()
     assert told[0] == "a" and told[2] == "![map](docs/alignment.png)"
-    assert "SeLLa-Rec changes by -0.500, LLM tuned on text (TALLRec) by +0.250" in told[1]
+    assert "SeLLa-Rec's score changes by -0.500, that of LLM tuned on text (TALLRec) by +0.250" in told[1]
     assert "of 7 users the one worth most to SeLLa-Rec](docs/counterfactual.png)" in told[1]
 
 
