@@ -22,7 +22,7 @@ class Method:
 
     Args:
         title: name in tables.
-        group: "reference" (no learning, or the truth), "collaborative", "paper", "ablation", "beyond".
+        group: "reference" (no learning, or the truth), "collaborative", "paper", "control", "ablation", "beyond".
         source: where it comes from and how ours departs.
         stage: (preset, data) -> the stage whose value is a model, with the verbs that its tasks ask for; all that the
             method rests on is below it.

@@ -53,8 +53,8 @@ def recommender(pipeline: Pipeline, stage: Stage) -> Recommender:
     lm, soft = llm.stored(cfg, data, adapters[-1] if adapters else None), None
     if recipe.slots:
         soft = projector.load(pipeline.injection.made().path("projector.safetensors")).to(lm.device)
-    profiles, backbone = Profiles.of(data, text_writer(pipeline).titles), llm.ready(cfg, data)
-    return Recommender(lm, backbone, cfg.prompt, recipe, profiles, soft, writer(pipeline))
+    writes, backbone = writer(pipeline), llm.ready(cfg, data)
+    return Recommender(lm, backbone, cfg.prompt, recipe, Profiles.of(data, writes.titles), soft, writes)
 
 
 def text_writer(pipeline: Pipeline) -> Writer:
