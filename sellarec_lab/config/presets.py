@@ -138,8 +138,8 @@ _SMOLLM2 = dataclasses.replace(
     name="smollm2",
     backbone=BackboneConfig(name="smollm2", quantisation="nf4", template="plain"),
     prompt=PromptConfig(template="tiny", history=5),
-    tuning=TuningConfig(branches=8, older=2, loop=_SMOLLM2_LOOP),
-    injection=InjectionConfig(branches=8, older=2, loop=_SMOLLM2_LOOP),
+    tuning=TuningConfig(branches=8, older=2, valid_rows=2000, loop=_SMOLLM2_LOOP),
+    injection=InjectionConfig(branches=8, older=2, valid_rows=2000, loop=_SMOLLM2_LOOP),
 )
 _OFFICE = Preset(
     name="office",
