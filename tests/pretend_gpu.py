@@ -24,6 +24,9 @@ _ACROSS = {_T.copy_, _T.to, torch._has_compatible_shallow_copy_type}  # carry va
 _READ = {_T.numpy: "numpy()", _T.__array__: "numpy"}
 
 
+_MOVES = (_T.to, _T.cpu, _T.cuda)
+
+
 def marked(value: object) -> bool:
     return isinstance(value, torch.Tensor) and getattr(value, "_on_gpu", False)
 
@@ -45,6 +48,29 @@ def _is_gpu(value: object) -> bool:
     return isinstance(value, str) and value.partition(":")[0] == "cuda"
 
 
+def _here(func, args, kwargs, moved: bool):
+    """What ``func`` gives on the CPU; a copy of its own where a tensor changes devices, as between real ones."""
+    given = args[0] if args else None
+    if moved and func is not _T.to:
+        return given.clone()
+    args, kwargs = tree_map(lambda leaf: CPU if _is_gpu(leaf) else leaf, (args, kwargs))
+    out = func(*args, **kwargs)
+    return out.clone() if moved and out is given else out
+
+
+def _plain(func, args, kwargs):
+    return func(*args, **kwargs)
+
+
+_TOLD = {  # what is asked of a tensor or a device, where nothing is computed
+    torch.device: _plain,
+    torch._C._nn._parse_to: _plain,
+    _T.device.__get__: lambda func, args, kwargs: CUDA if marked(args[0]) else func(*args),
+    _T.is_cuda.__get__: lambda func, args, kwargs: marked(args[0]),
+    _T.grad.__get__: lambda func, args, kwargs: _as(args[0], func(*args)),
+}
+
+
 class PretendGPU(TorchFunctionMode):
     def __enter__(self):
         self._new, self._copy = torch.nn.Parameter.__new__, torch.nn.Parameter.__deepcopy__
@@ -59,28 +85,15 @@ class PretendGPU(TorchFunctionMode):
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
         kwargs = dict(kwargs or {})
-        if func in (torch.device, torch._C._nn._parse_to):  # which device is meant, no tensor of it
-            return func(*args, **kwargs)
-        if func == _T.device.__get__:
-            return CUDA if marked(args[0]) else func(*args)
-        if func == _T.is_cuda.__get__:
-            return marked(args[0])
-        if func == _T.grad.__get__:
-            return _as(args[0], func(*args))
+        if func in _TOLD:
+            return _TOLD[func](func, args, kwargs)
         leaves = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, torch.Tensor)]
         self._check(func, args, leaves)
         there = self._where(func, args, kwargs, leaves)
-        args, kwargs = tree_map(lambda leaf: CPU if _is_gpu(leaf) else leaf, (args, kwargs))
-        if func in (_T.to, _T.cpu, _T.cuda) and marked(args[0]) != there:
-            out = args[0].clone() if func is not _T.to else func(*args, **kwargs)
-            out = out.clone() if out is args[0] else out
-        else:
-            out = func(*args, **kwargs)
+        out = _here(func, args, kwargs, moved=func in _MOVES and marked(args[0]) != there)
         if func == _T.data.__set__:
             args[0]._on_gpu = marked(args[1])
-        elif there and func not in _READ:
-            tree_map(mark, out)
-        return out
+        return tree_map(mark, out) if there and func not in _READ else out
 
     def _check(self, func, args, leaves) -> None:
         if func in _READ and marked(args[0]):
@@ -113,9 +126,22 @@ class PretendGPU(TorchFunctionMode):
         return any(marked(leaf) for leaf in leaves)
 
 
+_REAL = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")]
+_PRETENDED = {"backbone__quantisation": "none", "backbone__dtype": "float32"}  # NF4 has kernels of its own
+
+
+@pytest.fixture(params=["pretended", pytest.param("real", marks=_REAL)])
+def gpu(request):
+    """Everything within the test finds a CUDA device, a pretended or the machine's; settings that fit it, with a folder
+    of artifacts for each."""
+    if request.param == "pretended":
+        request.getfixturevalue("pretend_gpu")
+    return {"name": request.param, **(_PRETENDED if request.param == "pretended" else {})}
+
+
 @pytest.fixture
 def pretend_gpu(monkeypatch):
-    """Everything within the test finds a CUDA device. Models in full precision alone: NF4 has kernels of its own."""
+    """Everything within the test finds a CUDA device, and moves to it in thought."""
     from_pretrained = AutoModelForCausalLM.from_pretrained
 
     def there(*args, **kwargs):

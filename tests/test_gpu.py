@@ -1,4 +1,5 @@
-"""The 4-bit path on a CUDA device: the same weights, scores and adapters as on the CPU, and stages that resume."""
+"""The 4-bit path on a CUDA device: the same weights, scores and adapters as on the CPU, and stages that resume.
+`test_two_devices` sees that all methods run there."""
 
 from __future__ import annotations
 
@@ -34,12 +35,6 @@ def _cfg(lm_folder, folder, **changes):
     for path, value in {"tuning__loop": _LOOP, "injection__loop": _LOOP, **changes}.items():
         cfg = config.replace(cfg, path, value)
     return cfg
-
-
-@pytest.fixture(scope="module")
-def in_one_folder(lm_folder, tmp_path_factory):
-    """What several recipes rest on is trained once."""
-    return _cfg(lm_folder, tmp_path_factory.mktemp("all"))
 
 
 def _scores(lm, toy, **options) -> np.ndarray:
@@ -91,23 +86,6 @@ def test_what_rows_share_runs_once_and_the_last_layer_where_it_is_read(lm_folder
     np.testing.assert_allclose(shared, alone, atol=close)
     np.testing.assert_allclose(whole, alone, atol=close)
     assert len(set(families)) < len(families)
-
-
-@pytest.mark.parametrize("name", sella.RECIPES)
-def test_every_recipe_trains_and_is_believed(in_one_folder, toy, name):
-    frame = compare.predictions(in_one_folder, toy, name)
-    assert np.isfinite(frame["score"]).all()
-
-
-@pytest.mark.parametrize("name", ["mf", "mf-plain", "lightgcn", "sasrec", "din", "aligned-mf", "rlfm"])
-def test_models_without_a_language_model_train_too(in_one_folder, toy, name):
-    assert np.isfinite(compare.predictions(in_one_folder, toy, name)["score"]).all()
-
-
-@pytest.mark.parametrize("name", ["sasrec-next", "tiger", "lcrec", "lcrec-collaborative"])
-def test_next_items_are_generated(lm_folder, tmp_path, name):
-    cfg = benches.next_preset(lm_folder, tmp_path, lcrec__loop=_LOOP)
-    assert len(compare.predictions(cfg, benches.ring(), name))
 
 
 @pytest.mark.parametrize("branches", [1, 4])

@@ -7,11 +7,9 @@ import numpy as np
 import pytest
 import torch
 from cinemas_by_rule import cinemas, preset
-from pretend_gpu import PretendGPU, pretend_gpu  # noqa: F401
+from pretend_gpu import PretendGPU, gpu, pretend_gpu  # noqa: F401
 
 from sellarec_lab import compare, config, sella
-
-_FULL = {"backbone__quantisation": "none", "backbone__dtype": "float32"}
 
 
 def test_the_pretended_gpu_refuses_what_a_real_one_refuses():
@@ -38,39 +36,40 @@ WAYS = (  # each way to fill a prompt, to make tables and to learn
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
+    """What several recipes rest on is trained once."""
     return tmp_path_factory.mktemp("one")
 
 
 @pytest.mark.parametrize("name", WAYS)
-def test_recipes(pretend_gpu, lm_folder, toy, folder, name):  # noqa: F811
-    cfg = config.changed(benches.toy_preset(lm_folder, folder), _FULL)
+def test_recipes(gpu, lm_folder, toy, folder, name):  # noqa: F811
+    cfg = config.changed(benches.toy_preset(lm_folder, folder), gpu)
     assert np.isfinite(compare.predictions(cfg, toy, name)["score"]).all()
 
 
 @pytest.mark.parametrize("name", ["mf", "aligned-mf", "lightgcn", "sasrec", "din", "rlfm"])
-def test_models_without_a_language_model(pretend_gpu, lm_folder, toy, folder, name):  # noqa: F811
-    cfg = config.changed(benches.toy_preset(lm_folder, folder), _FULL)
+def test_models_without_a_language_model(gpu, lm_folder, toy, folder, name):  # noqa: F811
+    cfg = config.changed(benches.toy_preset(lm_folder, folder), gpu)
     assert np.isfinite(compare.predictions(cfg, toy, name)["score"]).all()
 
 
 @pytest.mark.parametrize("name", ["sasrec-next", "tiger", "lcrec-collaborative"])
-def test_next_items(pretend_gpu, lm_folder, tmp_path, name):  # noqa: F811
+def test_next_items(gpu, lm_folder, tmp_path, name):  # noqa: F811
     loop = config.LoopConfig(batch_size=32, epochs=2, evaluations=1)
-    cfg = config.changed(benches.next_preset(lm_folder, tmp_path, lcrec__loop=loop), _FULL)
+    cfg = config.changed(benches.next_preset(lm_folder, tmp_path, lcrec__loop=loop), gpu)
     assert len(compare.predictions(cfg, benches.ring(), name))
     if name.startswith("lcrec"):
         compare.decoding(cfg, benches.ring(), name)
 
 
 @pytest.mark.parametrize("name", ["kg-rotate", "kg-student", "kg-recurrent"])
-def test_links(pretend_gpu, tmp_path, name):  # noqa: F811
+def test_links(gpu, tmp_path, name):  # noqa: F811
     cfg = preset(tmp_path)
     assert len(compare.predictions(cfg, cinemas(), name))
     compare.answers(cfg, cinemas(), name)
 
 
-def test_explanations_questions_and_saved_models(pretend_gpu, lm_folder, toy, tmp_path):  # noqa: F811
-    cfg = config.changed(benches.toy_preset(lm_folder, tmp_path / "a"), _FULL)
+def test_explanations_questions_and_saved_models(gpu, lm_folder, toy, tmp_path):  # noqa: F811
+    cfg = config.changed(benches.toy_preset(lm_folder, tmp_path / "a"), gpu)
     model = sella.train(cfg, toy)
     told = model.explain(toy.test.iloc[0]["user_id"], 3)
     assert told is not None
