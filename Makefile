@@ -45,7 +45,7 @@ browser: chromium ## two notebooks in JupyterLab with Chromium; screenshots in a
 	.venv/bin/pytest tests/browser --preset $(PRESET)
 
 pictures: PRESET = tiny
-pictures: chromium ## notebooks 00 and 05 run and kept with their outputs, figures as PNG: code hosts show no plotly
+pictures: chromium ## notebooks 00 and 05 run and kept with their outputs, figures as PNG; PRESET=smollm2: its map alone
 	.venv/bin/python docs/pictures.py --preset $(PRESET)
 
 slides: PRESET = tiny

@@ -3,8 +3,9 @@
     python docs/pictures.py [--preset tiny] [NOTEBOOK ...]
 
 Executes them, and writes their outputs back beside their own source; the map of notebook 05 is the README's picture as
-well, and so is the workbench after the edit that changes most, whose numbers it writes below it. Needs the extras
-"notebooks" and "browser", and a Chromium; ``make pictures`` sees to them.
+well, and so is the workbench after the edit that changes most, whose numbers it writes below it. With another preset
+only the map of notebook 05 is drawn, as ``alignment_PRESET.png``. Needs the extras "notebooks" and "browser", and a
+Chromium; ``make pictures`` sees to them.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ import nbformat
 import plotly.graph_objects as go
 
 NOTEBOOKS = ("00_tour.ipynb", "05_alignment.ipynb")
+MAP = NOTEBOOKS[1]
+KEPT = "tiny"  # the preset whose outputs the notebooks keep
 FLAGS = (
     "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
     "--disable-component-update --disable-sync"
@@ -156,6 +159,12 @@ def counterfactual(preset: str, draw_it: Callable[[object], bytes]) -> None:
     print(f"counterfactual: {moved}")
 
 
+def draw_maps(book: nbformat.NotebookNode, draw_it: Callable[[object], bytes], end: str = "") -> None:
+    """The maps of an executed notebook 05 as pictures of this folder, whose names have an ``end``."""
+    for name, figure in walk_of(book).items():
+        (Path(__file__).parent / f"{name}{end}.png").write_bytes(draw_it(figure))
+
+
 def main(arguments: list[str] | None = None) -> int:
     from playwright.sync_api import sync_playwright
 
@@ -163,22 +172,24 @@ def main(arguments: list[str] | None = None) -> int:
 
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("pages", nargs="*", type=Path, metavar="NOTEBOOK", help="by default those that are kept so")
-    parser.add_argument("--preset", default="tiny")
+    parser.add_argument("--preset", default=KEPT, help="%(default)s by default; of another the map alone is drawn")
     args = parser.parse_args(arguments)
     chromium = find_chromium()
     if chromium is None:
         sys.exit("No Chromium was found. Install it, for example: apt-get install chromium")
-    pages = args.pages or [report.notebook_folder() / name for name in NOTEBOOKS]
-    with tempfile.TemporaryDirectory() as own:
-        executed = [report.execute(page, args.preset, Path(own) / page.name) for page in pages]
+    whole = args.preset == KEPT
+    pages = args.pages or [report.notebook_folder() / name for name in (NOTEBOOKS if whole else [MAP])]
+    with tempfile.TemporaryDirectory() as folder:
+        executed = [report.execute(page, args.preset, Path(folder) / page.name) for page in pages]
     with sync_playwright() as play:  # after the notebooks ran: both want the thread's event loop
         browser = play.chromium.launch(executable_path=chromium, args=FLAGS)
         for page, book in zip(pages, executed, strict=True):
-            for name, figure in walk_of(book).items():  # first, since what is kept of a figure is its picture
-                (Path(__file__).parent / f"{name}.png").write_bytes(draw(browser, figure))
-            keep(page, book, lambda view: draw(browser, view))
-            print(f"{page}: {page.stat().st_size // 1024} KiB")
-        counterfactual(args.preset, lambda view: draw(browser, view))
+            draw_maps(book, lambda view: draw(browser, view), "" if whole else f"_{args.preset}")
+            if whole:
+                keep(page, book, lambda view: draw(browser, view))
+                print(f"{page}: {page.stat().st_size // 1024} KiB")
+        if whole:
+            counterfactual(args.preset, lambda view: draw(browser, view))
     return 0
 
 
