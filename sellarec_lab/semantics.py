@@ -24,9 +24,10 @@ def distil(lm: llm.LanguageModel, writer: Writer, batch_size: int = 256) -> torc
     plain = llm.Encoder(lm.tokenizer, "plain")
     encoded = plain.encode_many([writer.describe(i) for i in range(1, len(writer.titles))])
     out = torch.zeros(len(writer.titles), lm.width)
-    for start in tqdm(range(0, len(encoded), batch_size), desc="distilling", unit="batch", leave=False, delay=2):
-        batch = plain.collate(encoded[start : start + batch_size]).to(lm.device)
-        out[1 + start : 1 + start + len(batch.ids)] = llm.last_hidden(lm, batch, None).float().cpu()
+    parts = llm.by_length([len(e.ids) for e in encoded], batch_size, lm.at_once)
+    for rows in tqdm(parts, desc="distilling", unit="batch", leave=False, delay=2):
+        batch = plain.collate([encoded[i] for i in rows]).to(lm.device)
+        out[1 + rows] = llm.last_hidden(lm, batch, None).float().cpu()
     check(out)
     return out
 
@@ -58,7 +59,7 @@ def _means(lm: llm.LanguageModel, texts: Sequence[str], longest: int, batch_size
     plain = llm.Encoder(lm.tokenizer, "plain")
     coded = lm.tokenizer(list(texts), add_special_tokens=False, truncation=True, max_length=longest)["input_ids"]
     encoded, out = [llm.Encoded(ids, []) for ids in coded], torch.zeros(len(texts), lm.width)
-    parts = llm.by_length([len(e.ids) for e in encoded], batch_size)
+    parts = llm.by_length([len(e.ids) for e in encoded], batch_size, lm.at_once)
     for rows in tqdm(parts, desc="reading the catalogue", unit="batch", leave=False, delay=2):
         batch = plain.collate([encoded[i] for i in rows]).to(lm.device)
         hidden, mask = lm.hidden(lm.embed(batch.ids), batch.mask).float(), batch.mask[..., None]

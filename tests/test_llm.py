@@ -215,7 +215,7 @@ def test_an_adapter_that_does_not_fit_is_refused(lm_folder, lm, tmp_path):
     save_file({k: v for i, (k, v) in enumerate(state.items()) if i}, tmp_path / "adapter" / "adapter_model.safetensors")
     fresh = llm.load(config.BackboneConfig(name=str(lm_folder), quantisation="none"))
     with pytest.raises(ValueError, match="does not fit"):
-        llm.load_adapter(fresh, tmp_path / "adapter")
+        llm.load_adapter(fresh, str(tmp_path / "adapter"))
 
 
 def test_answer_loss_equals_cross_entropy_of_the_whole_model(lm, encoder):

@@ -83,23 +83,24 @@ def set_trainable(lm: LanguageModel, trainable: bool) -> None:
         parameter.requires_grad_(trainable)
 
 
-def save_adapter(lm: LanguageModel, folder: Path) -> None:
+def save_adapter(lm: LanguageModel, folder: str | Path) -> None:
     """Save the adapter alone, in PEFT's own layout: ``PeftModel.from_pretrained`` loads it."""
     if not runtime.is_main():
         return
     lm.model.save_pretrained(str(folder), save_embedding_layers=False)  # "auto" writes the whole table for one new word
     ids = lm.model.peft_config["default"].trainable_token_indices
     if ids:
-        runtime.write_text(folder / _WORDS, json.dumps(lm.tokenizer.convert_ids_to_tokens(ids)))
+        runtime.write_text(Path(folder) / _WORDS, json.dumps(lm.tokenizer.convert_ids_to_tokens(ids)))
 
 
-def load_adapter(lm: LanguageModel, folder: Path) -> None:
+def load_adapter(lm: LanguageModel, folder: str | Path) -> None:
     """Put a saved adapter on the backbone, in place.
 
     Raises:
         FileNotFoundError: the folder holds no adapter; PEFT would ask a hub for it.
         ValueError: the adapter holds other weights than the model expects, or numbers that are not finite.
     """
+    folder = Path(folder)
     for name in ("adapter_config.json", "adapter_model.safetensors"):
         if not (folder / name).is_file():
             raise FileNotFoundError(f"{folder}: no {name}; save the adapter once more")

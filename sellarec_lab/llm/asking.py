@@ -51,7 +51,7 @@ def _next_tokens(
 ) -> torch.Tensor:  # fmt: skip
     """Logits of some tokens after each prompt, [n, tokens]."""
     encoded, out = EncodedRows(encoder, prompts), torch.empty(len(prompts), len(tokens))
-    for rows in by_length(encoded.lengths(), batch_size):
+    for rows in by_length(encoded.lengths(), batch_size, lm.at_once):
         hidden = last_hidden(lm, encoder.collate(encoded[rows]).to(lm.device), soft)
         out[rows] = lm.logits(hidden)[:, tokens].cpu()
     return out
@@ -65,7 +65,7 @@ def _whole_words(
     targets = [f" {word}" for _ in prompts for word in words]
     encoded = EncodedRows(encoder, [prompt for prompt in prompts for _ in words], targets)
     out = torch.empty(len(targets))
-    for rows in by_length(encoded.lengths(), batch_size):
+    for rows in by_length(encoded.lengths(), batch_size, lm.at_once):
         batch = encoder.collate(encoded[rows]).to(lm.device)
         batch = replace(batch, end=batch.end - 1)  # a word may go on: no end token
         losses, _ = TextLoss().by_token(lm, states(lm, batch, soft), batch)

@@ -26,6 +26,8 @@ from sellarec_lab.llm.pretrained import READY, converted, ready_model
 from sellarec_lab.runtime import Decision
 
 _HERE = Path(__file__).parent.parent
+_CACHE = 8 * 2**20  # bytes that a layer's widest activations may take, so that a processor's cache holds them
+_FEWEST = 512  # positions to read at once, however wide a layer is: each time its 4-bit weights are unpacked
 _NO_CODE = {"trust_remote_code": False}  # and no question about it: what a folder brings along is never run
 
 
@@ -102,6 +104,14 @@ class LanguageModel:
     @property
     def device(self) -> torch.device:
         return self.base.get_input_embeddings().weight.device
+
+    @property
+    def at_once(self) -> int | None:
+        """How many positions are best read at once: on a CPU as many as let what a layer makes of them stay in the
+        cache; elsewhere there is no such limit."""
+        if self.device.type != "cpu":
+            return None
+        return max(_FEWEST, _CACHE // (4 * self.base.config.get_text_config().intermediate_size))
 
     @property
     def word_embeddings(self) -> torch.Tensor:

@@ -82,10 +82,16 @@ class Examples:
         return batches
 
 
-def by_length(lengths: Sequence[int], batch_size: int) -> list[np.ndarray]:
-    """Row numbers in batches of similar length, longest first, so that little is padded."""
-    order = np.argsort(-np.asarray(lengths, dtype=int), kind="stable")
-    return [order[i : i + batch_size] for i in range(0, len(order), batch_size)]
+def by_length(lengths: Sequence[int], batch_size: int, positions: int | None = None) -> list[np.ndarray]:
+    """Row numbers in batches of similar length, longest first, so that little is padded; each has at most
+    ``batch_size`` rows, and no more ``positions``, padding included, unless one row has."""
+    lengths, batches, start = np.asarray(lengths, dtype=int), [], 0
+    order = np.argsort(-lengths, kind="stable")
+    while start < len(order):
+        fit = batch_size if positions is None else positions // max(1, int(lengths[order[start]]))
+        batches.append(order[start : start + max(1, min(batch_size, fit))])
+        start += len(batches[-1])
+    return batches
 
 
 def shuffled_rows(

@@ -88,7 +88,7 @@ def target_loss(
     """Mean cross-entropy, in nats a token, of texts that follow prompts; ``ended``: with their end tokens."""
     lm.model.eval()
     encoded, told, total, many = EncodedRows(encoder, prompts, targets), TextLoss(), 0.0, 0
-    for rows in by_length(encoded.lengths(), batch_size):
+    for rows in by_length(encoded.lengths(), batch_size, lm.at_once):
         batch = encoder.collate(encoded[rows]).to(lm.device)
         batch = replace(batch, end=batch.end - int(not ended))
         tokens = int((batch.end - batch.last).sum())

@@ -83,7 +83,7 @@ def score(
     lm.model.eval()
     encoded, out = EncodedRows(encoder, prompts), np.empty(len(prompts), dtype=np.float32)
     families = None if families is None else _limited(families)
-    for rows in _watched(_together(encoded.lengths(), families, batch_size)):
+    for rows in _watched(_together(encoded.lengths(), families, batch_size, lm.at_once)):
         some = encoded[rows]
         batch = encoder.collate(some) if families is None else branched(encoder, some, families[rows])
         out[rows] = _difference(lm, last_hidden(lm, batch.to(lm.device), soft), answers)
@@ -97,13 +97,23 @@ def _limited(families: np.ndarray) -> np.ndarray:
     return table.groupby(["family", "part"]).ngroup().to_numpy()
 
 
-def _together(lengths: np.ndarray, families: np.ndarray | None, batch_size: int) -> list[np.ndarray]:
-    """Batches of rows of similar length; those of one family stand together, longest families first."""
-    if families is None:
-        return by_length(lengths, batch_size)
-    longest = pd.Series(lengths).groupby(families).transform("sum").to_numpy()
-    order = np.lexsort([families, -longest])
-    return [order[i : i + batch_size] for i in range(0, len(order), batch_size)]
+def _together(
+    lengths: np.ndarray, families: np.ndarray | None, batch_size: int, positions: int | None
+) -> list[np.ndarray]:
+    """As `by_length`, with all rows of a family in one batch, longest families first; what a family shares counts for
+    each of its rows."""
+    if families is None or not len(lengths):
+        return by_length(lengths, batch_size, positions)
+    sizes = pd.Series(lengths).groupby(families).transform("sum").to_numpy()
+    order = np.lexsort([families, -sizes])
+    batches, rows, held = [[]], 0, 0
+    for family in np.split(order, np.flatnonzero(np.diff(families[order])) + 1):
+        rows, held = rows + len(family), held + int(sizes[family[0]])
+        if batches[-1] and (rows > batch_size or held > (positions or held)):
+            batches.append([])
+            rows, held = len(family), int(sizes[family[0]])
+        batches[-1].append(family)
+    return [np.concatenate(batch) for batch in batches]
 
 
 @torch.no_grad()
@@ -128,7 +138,8 @@ def score_shared(
         head = encoder.collate([_cut(encoded[rows[0]], 0, shared)]).to(lm.device)
         lm.check_length(max(len(encoded[i].ids) for i in rows))
         _, kept = lm.begun(splice(lm, head, soft), head.mask)
-        for some in _watched([rows[part] for part in by_length([len(encoded[i].ids) for i in rows], batch_size)]):
+        own = [len(encoded[i].ids) - shared for i in rows]
+        for some in _watched([rows[part] for part in by_length(own, batch_size, lm.at_once)]):
             tails = encoder.collate([_cut(encoded[i], shared, len(encoded[i].ids)) for i in some]).to(lm.device)
             out[some] = _difference(lm, _continued(lm, kept, tails, shared, soft), answers)
     if alone:
