@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 import torch
 
-from sellarec_lab import collab, compare, data, metrics, runtime, sella
+from sellarec_lab import collab, compare, config, data, metrics, runtime, sella
 from sellarec_lab.compare import methods
 
 
@@ -170,6 +170,16 @@ def test_the_battery_finds_other_weights(believed, toy):
     model, scored = believed
     checks = compare.sanity(model, toy.valid, scored, 0.99)
     assert "not those that training kept" in checks["verdict"].iloc[-1]
+
+
+@pytest.mark.parametrize("name", ["tallrec", "sella"])
+def test_weights_that_some_users_of_valid_judged_are_believed_by_these(toy_cfg, toy, name):
+    cfg = config.changed(toy_cfg, {"tuning__valid_rows": 20, "injection__valid_rows": 20})
+    scored = compare.predictions(cfg, toy, name, "valid")  # the battery passes
+    some = sella.judging_rows(scored, 20, cfg.seed)
+    best = sella.Pipeline(cfg, toy, sella.recipe(name)).recommender.upstream[-1].manifest["best"]
+    assert metrics.auc(some["label"], some["score"]) == pytest.approx(best, abs=1e-4)
+    assert abs(metrics.auc(scored["label"], scored["score"]) - best) > 1e-3  # all of them would tell something else
 
 
 def test_the_battery_finds_wrong_answer_tokens_and_coarse_scores(believed, toy):
