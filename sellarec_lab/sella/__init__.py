@@ -26,6 +26,6 @@ from sellarec_lab.sella.shortcuts import (
 __all__ = [
     "RECIPES", "AnswerToken", "Attention", "Explanation", "LeftOut", "Pipeline", "Recipe", "Recommender", "Span",
     "align", "aligned_model", "distil", "explain", "factors_stage", "histories", "inject", "judging_rows",
-    "known_items", "load", "new_projector", "recipe", "snapshots", "stages", "starting_head", "train", "train_collab", "tune",
-    "tuned",
+    "known_items", "load", "new_projector", "recipe", "snapshots", "stages", "starting_head", "train", "train_collab",
+    "tune", "tuned",
 ]  # fmt: skip
