@@ -1,9 +1,11 @@
 """Prompts that begin alike as branches of one sequence: what they share runs once.
 
 A token sees what it would see in its own prompt, at the place that it would have there: the shared beginning and its
-own branch. Several families may stand in one sequence and do not see each other, so that little is padded.
+own branch. Several families stand in one sequence and do not see each other, so that little is padded.
 """
 
+import heapq
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
@@ -61,7 +63,7 @@ def branched(
     lengths = np.array([len(e.ids) for e in encoded])
     cut, lines = _families(encoded, families, lengths), []
     row, last = torch.empty(2, len(encoded), dtype=torch.long)
-    for number, chosen in enumerate(first_fit([family.size(lengths) for family in cut])):
+    for number, chosen in enumerate(dealt([family.size(lengths) for family in cut])):
         line = _Line()
         for which in chosen:
             rows, shared = cut[which]
@@ -75,17 +77,23 @@ def branched(
     return replace(batch, mask=_sees(lines, width), positions=positions, row=row, last=last, end=last, **asked)
 
 
-def first_fit(sizes: Sequence[int]) -> list[list[int]]:
-    """Numbers of the sizes put together into bins as wide as the largest, largest first (first-fit decreasing)."""
-    width, bins, room = max(sizes), [], []
-    for number in np.argsort(-np.asarray(sizes), kind="stable").tolist():
-        fits = next((i for i, left in enumerate(room) if left >= sizes[number]), None)
-        if fits is None:
-            fits = len(bins)
-            bins.append([])
-            room.append(width)
-        bins[fits].append(number)
-        room[fits] -= sizes[number]
+def dealt(sizes: Sequence[int]) -> list[list[int]]:
+    """Numbers of the sizes put together into bins, at most twice as wide as the largest size: as many bins as leave the
+    fewest places empty when all are as wide as the fullest."""
+    full = sum(sizes) / max(sizes)
+    ways = [_evenly(sizes, count) for count in range(math.ceil(full), math.ceil(full / 2) - 1, -1)]
+    widths = [max(sum(sizes[number] for number in one) for one in bins) for bins in ways]
+    fitting = [(len(bins) * width, bins) for bins, width in zip(ways, widths) if width <= 2 * max(sizes)]
+    return min(fitting, key=lambda way: way[0])[1]
+
+
+def _evenly(sizes: Sequence[int], count: int) -> list[list[int]]:
+    """Numbers dealt into ``count`` bins, the largest first, each into the bin that holds least."""
+    bins, held = [[] for _ in range(count)], [(0, at) for at in range(count)]
+    for number in sorted(range(len(sizes)), key=lambda number: -sizes[number]):
+        least, at = held[0]
+        bins[at].append(number)
+        heapq.heapreplace(held, (least + sizes[number], at))
     return bins
 
 

@@ -113,12 +113,13 @@ def shuffled_rows(
 def grouped_rows(
     groups: np.ndarray, batch_size: int, seed: int, epoch: int, rows: int | None = None, many: int = 8
 ) -> list[np.ndarray]:
-    """Random batches in which a user's rows come in groups of up to ``many``, so that pairs within a user are there."""
+    """Random batches in which a user's rows come in groups of up to ``many``, so that pairs within a user are there;
+    of all rows the first ``rows``, whose groups are therefore whole but the last."""
     rng = np.random.default_rng([seed, epoch])
-    order = rng.permutation(len(groups))[:rows]
+    order = rng.permutation(len(groups))
     table = pd.DataFrame({"row": order, "user": groups[order]})
     group = table.groupby("user").cumcount() // many
     chunk = table["user"].astype(str) + "/" + group.astype(str)
     place = chunk.map(dict(zip(chunk.unique(), rng.permutation(chunk.nunique()))))
-    order = table["row"].to_numpy()[np.argsort(place, kind="stable")]
+    order = table["row"].to_numpy()[np.argsort(place, kind="stable")][:rows]
     return [order[i : i + batch_size] for i in range(0, len(order), batch_size)]
