@@ -8,18 +8,15 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from sellarec_lab.data import Interactions
-
 
 class Fusion:
     """The blend as a model of the valid and test rows: the only ones that its parts have scored.
 
-    ``valid`` and ``test`` are scored frames, one a part, in the order of the data's splits.
+    ``valid`` and ``test`` are scored frames, one a part, under the index of the data.
     """
 
-    def __init__(self, data: Interactions, valid: Sequence[pd.DataFrame], test: Sequence[pd.DataFrame]):
-        pairs = ((data.valid, valid), (data.test, test))
-        self._scores = pd.concat([pd.Series(fuse(valid, told), index=frame.index) for frame, told in pairs])
+    def __init__(self, valid: Sequence[pd.DataFrame], test: Sequence[pd.DataFrame]):
+        self._scores = pd.concat([pd.Series(fuse(valid, told), index=told[0].index) for told in (valid, test)])
 
     def predict(self, frame: pd.DataFrame) -> pd.DataFrame:
         """Rows of valid or test with a float ``score`` (a logit)."""

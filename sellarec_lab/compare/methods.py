@@ -12,7 +12,7 @@ from sellarec_lab import collab, kg, runtime, sella
 from sellarec_lab.compare.fusion import Fusion
 from sellarec_lab.compare.links import LINKS
 from sellarec_lab.compare.next_item import NEXT_ITEM
-from sellarec_lab.compare.outcomes import Method, outcome, put_together
+from sellarec_lab.compare.outcomes import Method, outcome, put_together, rated
 from sellarec_lab.compare.sanity import battery
 from sellarec_lab.compare.tasks import RATING
 from sellarec_lab.config import Preset
@@ -77,8 +77,7 @@ def _fusion(title: str, *names: str) -> Method:
         return tuple(outcome(cfg, data, METHODS[name], RATING, s) for name in names for s in ("valid", "test"))
 
     def read(cfg: Preset, data: Interactions) -> Fusion:
-        told = [stage.value() for stage in scores(cfg, data)]
-        return Fusion(data, told[::2], told[1::2])
+        return Fusion(*([rated(cfg, data, METHODS[name], split) for name in names] for split in ("valid", "test")))
 
     source = "logistic regression on the standardised scores, fitted on valid, for warm and for cold rows apart"
     stage = put_together("fusion", read, scores, ("sellarec_lab.compare.fusion",))

@@ -11,9 +11,11 @@ from sellarec_lab.compare.tasks import RATING, Task
 from sellarec_lab.config import Preset
 from sellarec_lab.data import Interactions
 from sellarec_lab.runtime import Stage
+from sellarec_lab.sella import judging_rows
 
-# (model, its stage, questions, answers) -> a frame with check, value, verdict
+# (model, its stage, the valid split, answers) -> a frame with check, value, verdict
 Checks = Callable[[Any, Stage, pd.DataFrame, pd.DataFrame], pd.DataFrame]
+_JUDGED = RATING, "valid"
 
 
 @dataclass(frozen=True)
@@ -62,18 +64,36 @@ def outcome(cfg: Preset, data: Interactions, method: Method, task: Task = RATING
     """
     if task.name not in method.tasks:
         raise ValueError(f"{method.title} has no answer to {task.name!r}; it can do: {', '.join(method.tasks)}")
-    below, judged = method.stage(cfg, data), method.checks is not None and (task.name, split) == ("rating", "valid")
+    below, judged = method.stage(cfg, data), method.checks is not None and (task, split) == _JUDGED
 
     def make(stage: Stage) -> dict:
-        asked = task.ask(data, split, **task.options)
+        asked = _asked(cfg, data, task, split)
         model = _loaded(below)
         answers = getattr(model, task.verb)(asked)
         runtime.save_frame(stage.path("answers.safetensors"), answers[list(task.keeps)])
-        return {"sanity": _believed(method, model, below, asked, answers)} if judged else {}
+        return {"sanity": _believed(method, model, below, data.valid, answers)} if judged else {}
 
     first = () if method.checks is None or judged else (outcome(cfg, data, method, RATING, "valid"),)
-    inputs, code = {"split": split, **task.options}, (task.ask.__module__,)
-    return runtime.stage(cfg, data, task.name, inputs, make, _answers, below, *first, code=code)
+    inputs = {"split": split, **task.options} | ({"valid_rows": _enough(cfg)} if (task, split) == _JUDGED else {})
+    return runtime.stage(cfg, data, task.name, inputs, make, _answers, below, *first, code=(task.ask.__module__,))
+
+
+def rated(cfg: Preset, data: Interactions, method: Method, split: str) -> pd.DataFrame:
+    """A method's scored rows of valid or test, under the index that they have there; of valid only those that judge
+    the preset's trainings (`judging_rows`), for every method alike."""
+    answers = outcome(cfg, data, method, RATING, split).value()
+    return answers.set_index(_asked(cfg, data, RATING, split).index)
+
+
+def _asked(cfg: Preset, data: Interactions, task: Task, split: str) -> pd.DataFrame:
+    asked = task.ask(data, split, **task.options)
+    return judging_rows(asked, _enough(cfg), cfg.seed) if (task, split) == _JUDGED else asked
+
+
+def _enough(cfg: Preset) -> int | None:
+    """How many rows of valid judge a training of the preset, the one that asks for most; None: all."""
+    rows = cfg.tuning.valid_rows, cfg.injection.valid_rows
+    return None if None in rows else max(rows)
 
 
 def _answers(stage: Stage) -> pd.DataFrame:
@@ -96,8 +116,8 @@ def forget() -> None:
     _LAST.clear()
 
 
-def _believed(method: Method, model: Any, stage: Stage, asked: pd.DataFrame, answers: pd.DataFrame) -> list[dict]:
-    checks = method.checks(model, stage, asked, answers)
+def _believed(method: Method, model: Any, stage: Stage, valid: pd.DataFrame, answers: pd.DataFrame) -> list[dict]:
+    checks = method.checks(model, stage, valid, answers)
     wrong = checks[checks["verdict"] != "ok"]
     if len(wrong):
         lines = "; ".join(f"{r.check}: {r.value} ({r.verdict})" for r in wrong.itertuples())

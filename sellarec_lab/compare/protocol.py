@@ -13,7 +13,7 @@ from joblib.externals.loky.process_executor import TerminatedWorkerError
 
 from sellarec_lab import runtime
 from sellarec_lab.compare.methods import METHODS, TITLES, method, models_for
-from sellarec_lab.compare.outcomes import forget, outcome
+from sellarec_lab.compare.outcomes import forget, outcome, rated
 from sellarec_lab.compare.tasks import DECODING, LAST_ITEM, LINK, QUESTION, RATING, Task, next_item
 from sellarec_lab.config import Preset
 from sellarec_lab.data import DataError, Interactions
@@ -48,11 +48,13 @@ def predictions(cfg: Preset, data: Interactions, model: str, split: str = "test"
     """
     if split not in ("valid", "test"):
         raise ValueError(f"predictions are made for valid and test, not for {split!r}")
+    task = asked_first(model)
     try:
-        answers = outcome(cfg, data, method(model), asked_first(model), split).value()
+        if task == RATING:
+            return rated(cfg, data, method(model), split)
+        return outcome(cfg, data, method(model), task, split).value()
     finally:
         forget()
-    return answers if "query" in answers else answers.set_index(data.split(split).index)
 
 
 def asked_first(model: str) -> Task:

@@ -15,12 +15,13 @@ from sellarec_lab.sella import Recommender, judging_rows
 
 
 def battery(model: Recommender, stage: Stage, valid: pd.DataFrame, scored: pd.DataFrame) -> pd.DataFrame:
-    """`sanity` of a model whose stages noted the AUC that they reached on valid, or on some of its rows."""
+    """`sanity` of a model whose stages noted the AUC that they reached on valid, or on some of its rows; ``scored`` are
+    at least these, under the index of ``valid``."""
     noted = [below for below in stage.line if below.finished and below.manifest.get("best") is not None]
     if not noted:
         return sanity(model, valid, scored, None)
     settings, seed = noted[-1].inputs.get(noted[-1].name, {}), noted[-1].inputs["seed"]
-    judged = judging_rows(scored, settings.get("valid_rows"), seed)
+    judged = scored.loc[judging_rows(valid, settings.get("valid_rows"), seed).index]
     return sanity(model, valid, scored, noted[-1].manifest["best"], judged)
 
 
@@ -33,7 +34,7 @@ def sanity(
     Args:
         model: the recommender whose scores these are.
         valid: the valid split's rows.
-        scored: the same rows with the model's ``score``.
+        scored: rows of it with the model's ``score``.
         trained: the valid AUC that training noted for the weights it kept; None for a model without training.
         judged: those of ``scored`` that it was noted for, all by default.
     """
