@@ -31,7 +31,7 @@ FLAGS = (
     "--disable-component-update --disable-sync"
 ).split()
 PLOTLY, WIDGET = "application/vnd.plotly.v1+json", "application/vnd.jupyter.widget-view+json"
-MOST = 120_000  # bytes a picture
+MOST, ALONE = 120_000, 250_000  # bytes of a picture in a notebook, and of one that is a file
 _SCALES = (1.5, 1.25, 1.0, 0.8, 0.6)  # pixels a point: the first whose picture is small enough
 _WIDTH = 1020  # points
 _USERS = 40  # whose titles are tried, to find the one that is worth most
@@ -47,8 +47,8 @@ def find_chromium() -> str | None:
     return next(filter(None, map(shutil.which, names)), None)
 
 
-def draw(browser, view) -> bytes:
-    """A plotly figure, or a view that is html, as a PNG; drawn smaller until it has at most `MOST` bytes."""
+def draw(browser, view, most: int = MOST) -> bytes:
+    """A plotly figure, or a view that is html, as a PNG; drawn smaller until it has at most so many bytes."""
     from sellarec_lab import views
 
     place = ".plotly-graph-div" if isinstance(view, go.Figure) else "body > *"
@@ -59,7 +59,7 @@ def draw(browser, view) -> bytes:
             page.locator(".main-svg").first.wait_for()
         png = page.locator(place).first.screenshot()
         page.close()
-        if len(png) <= MOST:
+        if len(png) <= most:
             break
     return png
 
@@ -184,12 +184,12 @@ def main(arguments: list[str] | None = None) -> int:
     with sync_playwright() as play:  # after the notebooks ran: both want the thread's event loop
         browser = play.chromium.launch(executable_path=chromium, args=FLAGS)
         for page, book in zip(pages, executed, strict=True):
-            draw_maps(book, lambda view: draw(browser, view), "" if whole else f"_{args.preset}")
+            draw_maps(book, lambda view: draw(browser, view, ALONE), "" if whole else f"_{args.preset}")
             if whole:
                 keep(page, book, lambda view: draw(browser, view))
                 print(f"{page}: {page.stat().st_size // 1024} KiB")
         if whole:
-            counterfactual(args.preset, lambda view: draw(browser, view))
+            counterfactual(args.preset, lambda view: draw(browser, view, ALONE))
     return 0
 
 

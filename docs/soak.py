@@ -102,36 +102,47 @@ def methods(table: str, wanted: str) -> list[str]:
     return names if wanted == "all" else [name for name in names if name in wanted.split(",")]
 
 
+def drawn(rng: np.random.Generator, known: dict[str, list[str]]) -> tuple[str, list[str]]:
+    """A table, larger ones more often, and a few of its methods."""
+    sizes = np.array([len(names) for names in known.values()])
+    table = rng.choice(list(known), p=sizes / sizes.sum())
+    many = min(rng.integers(1, AT_ONCE + 1), len(known[table]))
+    return table, rng.choice(known[table], size=many, replace=False).tolist()
+
+
+def broken_off(rng: np.random.Generator, folder: Path, *asked: Any) -> tuple[str, str] | None:
+    """Start a run and kill it at a random moment: who was killed, in the making of what. None if it was over before."""
+    run, until = start(folder, *asked), time.monotonic() + rng.uniform(0.2, LONGEST)
+    while time.monotonic() < until and os.waitpid(run, os.WNOHANG)[0] == 0:
+        time.sleep(0.05)
+    if not psutil.pid_exists(run):
+        return None
+    making, killed = in_the_making(folder), kill(run, rng)
+    finish(run)
+    return killed, making
+
+
+def completed(folder: Path, *asked: Any) -> bool:
+    """The run again, until it ends well: where a worker was killed alone, the first may have ended with a failed row,
+    so it has two tries."""
+    return any(finish(start(folder, *asked)) == 0 for _ in range(2))
+
+
 def one(
     rng: np.random.Generator, known: dict[str, list[str]], whole: Path, number: int
 ) -> tuple[str, str, bool] | None:
-    """One kill and what came of it: who was killed, in the making of what, and whether the table is the same. None if
-    the run was over before."""
-    table = rng.choice(
-        list(known), p=np.array([len(names) for names in known.values()]) / sum(map(len, known.values()))
-    )
-    many = min(rng.integers(1, AT_ONCE + 1), len(known[table]))
-    models = rng.choice(known[table], size=many, replace=False).tolist()
+    """One kill and what came of it: who was killed, in the making of what, and whether the table is the same as in
+    ``whole``. None if the run was over before."""
+    table, models = drawn(rng, known)
+    asked = table, models, 1 + number % 2
     with tempfile.TemporaryDirectory() as place:
-        folder, workers = Path(place), 1 + number % 2
-        run, until = start(folder, table, models, workers), time.monotonic() + rng.uniform(0.2, LONGEST)
-        while time.monotonic() < until and os.waitpid(run, os.WNOHANG)[0] == 0:
-            time.sleep(0.05)
-        if not psutil.pid_exists(run):
+        folder = Path(place)
+        if (found := broken_off(rng, folder, *asked)) is None:
             return None
-        making, killed = in_the_making(folder), kill(run, rng)
-        finish(run)
-        for _ in range(2):  # where a worker was killed alone, the run may have ended with a failed row
-            again = finish(start(folder, table, models, workers))
-            if again == 0:
-                break
-        try:
-            same = again == 0 and np.array_equal(rows(folder, table, models), rows(whole, table, models))
-        except FileNotFoundError:
-            same = False
+        same = completed(folder, *asked) and np.array_equal(rows(folder, table, models), rows(whole, table, models))
         if not same:
             print((folder / "log.txt").read_text()[-2000:], flush=True)
-        return killed, making, same
+    return *found, same
 
 
 def main() -> None:

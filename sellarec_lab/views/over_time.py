@@ -130,8 +130,8 @@ def _legible(drawn: WalkMap) -> list[int]:
     boxes: list[tuple[float, float, float]] = []  # centre and half a width
     kept = []
     for i in drawn.shown:
-        (x, y), half = pixels[i], 3.6 * len(drawn.names[i])
-        if all(abs(x - a) > half + b or abs(y - c) > 13 for a, c, b in boxes):
+        (x, y), half = pixels[i], 4.5 * len(drawn.names[i])  # bold letters
+        if all(abs(x - a) > half + b or abs(y - c) > 15 for a, c, b in boxes):
             boxes.append((x, y, half))
             kept.append(int(i))
     return kept
