@@ -18,7 +18,7 @@ lab: $(STAMP) ## open the notebooks in JupyterLab
 world: $(STAMP) ## rebuild the embedded world in data/tiny from its seed
 	.venv/bin/python -m sellarec_lab world
 
-real: $(STAMP) ## a real language model: fetches SmolLM2, trains SeLLa-Rec with it on MovieLens-1M, prints the table (hours)
+real: $(STAMP) ## a real language model: fetches SmolLM2, trains SeLLa-Rec with it on MovieLens-1M, prints the table (two hours)
 	.venv/bin/python -m sellarec_lab weights smollm2
 	.venv/bin/python -m sellarec_lab compare --preset smollm2 --models means,mf,tallrec,sella --against means \
 		--workers 1 --rank-users 0

@@ -159,10 +159,13 @@ def counterfactual(preset: str, draw_it: Callable[[object], bytes]) -> None:
     print(f"counterfactual: {moved}")
 
 
-def draw_maps(book: nbformat.NotebookNode, draw_it: Callable[[object], bytes], end: str = "") -> None:
-    """The maps of an executed notebook 05 as pictures of this folder, whose names have an ``end``."""
-    for name, figure in walk_of(book).items():
-        (Path(__file__).parent / f"{name}{end}.png").write_bytes(draw_it(figure))
+def draw_maps(book: nbformat.NotebookNode, draw_it: Callable[[object], bytes], preset: str) -> None:
+    """The maps of an executed notebook 05 as pictures of this folder: before and at the end, or the end alone."""
+    maps = walk_of(book)
+    if preset != KEPT:
+        maps = {f"{name}_{preset}": figure for name, figure in maps.items() if name == "alignment"}
+    for name, figure in maps.items():
+        (Path(__file__).parent / f"{name}.png").write_bytes(draw_it(figure))
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -184,7 +187,7 @@ def main(arguments: list[str] | None = None) -> int:
     with sync_playwright() as play:  # after the notebooks ran: both want the thread's event loop
         browser = play.chromium.launch(executable_path=chromium, args=FLAGS)
         for page, book in zip(pages, executed, strict=True):
-            draw_maps(book, lambda view: draw(browser, view, ALONE), "" if whole else f"_{args.preset}")
+            draw_maps(book, lambda view: draw(browser, view, ALONE), args.preset)
             if whole:
                 keep(page, book, lambda view: draw(browser, view))
                 print(f"{page}: {page.stat().st_size // 1024} KiB")

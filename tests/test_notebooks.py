@@ -58,3 +58,14 @@ def test_only_what_a_code_host_can_show_is_kept(tmp_path):
         {"image/png": "cG5n", "text/plain": "Bars of <Item_ID>"}, {"image/png": "cG5n", "text/plain": "a prompt"},
         {"text/html": "<table><td>1</table>", "text/plain": "1"},
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "preset, files", [("tiny", ["alignment.png", "alignment_before.png"]), ("smollm2", ["alignment_smollm2.png"])]
+)
+def test_of_another_preset_the_map_is_drawn_at_its_end_alone(preset, files, tmp_path, monkeypatch):
+    monkeypatch.setattr(pictures, "__file__", str(tmp_path / "pictures.py"))
+    monkeypatch.setattr(pictures, "walk_of", lambda book: {"alignment_before": "before", "alignment": "end"})
+    pictures.draw_maps(None, str.encode, preset)
+    assert sorted(file.name for file in tmp_path.iterdir()) == files
+    assert (tmp_path / files[0]).read_bytes() == b"end"
