@@ -6,7 +6,6 @@ from pathlib import Path
 import apart
 import benches
 import numpy as np
-import pandas as pd
 import peft
 import pytest
 import torch
@@ -206,32 +205,11 @@ def test_the_gpu_presets_run_on_a_small_model_of_their_architecture(name, toy, l
     assert len(model.recommend(1, 2)) == 2
 
 
-def _rows_of(users: dict[int, list[int]]) -> pd.DataFrame:
-    """user -> labels of their rows."""
-    return pd.DataFrame([{"user_id": u, "label": label} for u, labels in users.items() for label in labels])
-
-
-@pytest.mark.parametrize("rows", [1, 3, 10, 39])
-def test_a_state_is_judged_by_whole_users_of_valid(rows):
-    valid = _rows_of({user: [0, 1, 1][: 2 + user % 2] for user in range(1, 17)})
-    drawn = sella.learning.judging_rows(valid, rows, seed=0)
-    assert drawn.equals(valid[valid["user_id"].isin(drawn["user_id"])]) and rows <= len(drawn) < rows + 3
-    assert drawn.equals(sella.learning.judging_rows(valid, rows, seed=0))
-    assert rows == 39 or not drawn.equals(sella.learning.judging_rows(valid, rows, seed=1))
-
-
-def test_judging_rows_that_judge_nothing_are_refused():
-    valid = _rows_of({1: [1, 1], 2: [0, 0], 3: [1]})
-    assert sella.learning.judging_rows(valid, None, seed=0) is valid
-    with pytest.raises(ValueError, match="valid_rows=9: none of the 3 users drawn likes one item and dislikes another"):
-        sella.learning.judging_rows(valid, 9, seed=0)
-
-
 def test_training_is_judged_by_as_many_rows_as_asked(lm_folder, toy, tmp_path, monkeypatch):
     seen, judge = [], sella.learning.metrics.quality
     monkeypatch.setattr(sella.learning.metrics, "quality", lambda frame: seen.append(len(frame)) or judge(frame))
     monkeypatch.setattr(sella.learning, "judging_rows", lambda valid, rows, seed: valid[valid["user_id"] > rows])
-    several = {"tuning__valid_rows": 10, "injection__valid_rows": 12}
-    sella.train(config.changed(benches.toy_preset(lm_folder, tmp_path), several), toy)
+    sella.train(config.replace(benches.toy_preset(lm_folder, tmp_path), "valid_rows", 10), toy)
     alignment = len(toy.valid)  # which is judged by all of them
-    assert set(seen) == {alignment, *(int((toy.valid["user_id"] > rows).sum()) for rows in (10, 12))}
+    assert seen.count(int((toy.valid["user_id"] > 10).sum())) >= 2 and alignment in seen
+    assert len(set(seen)) == 2

@@ -9,9 +9,8 @@ import pandas as pd
 from sellarec_lab import runtime
 from sellarec_lab.compare.tasks import RATING, Task
 from sellarec_lab.config import Preset
-from sellarec_lab.data import Interactions
+from sellarec_lab.data import Interactions, judging_rows
 from sellarec_lab.runtime import Stage
-from sellarec_lab.sella import judging_rows
 
 # (model, its stage, the valid split, answers) -> a frame with check, value, verdict
 Checks = Callable[[Any, Stage, pd.DataFrame, pd.DataFrame], pd.DataFrame]
@@ -74,7 +73,7 @@ def outcome(cfg: Preset, data: Interactions, method: Method, task: Task = RATING
         return {"sanity": _believed(method, model, below, data.valid, answers)} if judged else {}
 
     first = () if method.checks is None or judged else (outcome(cfg, data, method, RATING, "valid"),)
-    inputs = {"split": split, **task.options} | ({"valid_rows": _enough(cfg)} if (task, split) == _JUDGED else {})
+    inputs = {"split": split, **task.options} | ({"valid_rows": cfg.valid_rows} if (task, split) == _JUDGED else {})
     return runtime.stage(cfg, data, task.name, inputs, make, _answers, below, *first, code=(task.ask.__module__,))
 
 
@@ -87,13 +86,7 @@ def rated(cfg: Preset, data: Interactions, method: Method, split: str) -> pd.Dat
 
 def _asked(cfg: Preset, data: Interactions, task: Task, split: str) -> pd.DataFrame:
     asked = task.ask(data, split, **task.options)
-    return judging_rows(asked, _enough(cfg), cfg.seed) if (task, split) == _JUDGED else asked
-
-
-def _enough(cfg: Preset) -> int | None:
-    """How many rows of valid judge a training of the preset, the one that asks for most; None: all."""
-    rows = cfg.tuning.valid_rows, cfg.injection.valid_rows
-    return None if None in rows else max(rows)
+    return judging_rows(asked, cfg.valid_rows, cfg.seed) if (task, split) == _JUDGED else asked
 
 
 def _answers(stage: Stage) -> pd.DataFrame:

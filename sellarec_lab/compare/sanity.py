@@ -11,37 +11,28 @@ from sellarec_lab import metrics
 from sellarec_lab.data import Profiles
 from sellarec_lab.prompts import CodeWords
 from sellarec_lab.runtime import Stage
-from sellarec_lab.sella import Recommender, judging_rows
+from sellarec_lab.sella import Recommender
 
 
 def battery(model: Recommender, stage: Stage, valid: pd.DataFrame, scored: pd.DataFrame) -> pd.DataFrame:
-    """`sanity` of a model whose stages noted the AUC that they reached on valid, or on some of its rows; ``scored`` are
-    at least these, under the index of ``valid``."""
-    noted = [below for below in stage.line if below.finished and below.manifest.get("best") is not None]
-    if not noted:
-        return sanity(model, valid, scored, None)
-    settings, seed = noted[-1].inputs.get(noted[-1].name, {}), noted[-1].inputs["seed"]
-    judged = scored.loc[judging_rows(valid, settings.get("valid_rows"), seed).index]
-    return sanity(model, valid, scored, noted[-1].manifest["best"], judged)
+    """`sanity` of a model whose stages noted the AUC that they reached on ``scored``: valid, or those of its rows that
+    judge (`judging_rows`)."""
+    noted = [below.manifest.get("best") for below in stage.line if below.finished]
+    return sanity(model, valid, scored, next((best for best in reversed(noted) if best is not None), None))
 
 
-def sanity(
-    model: Recommender, valid: pd.DataFrame, scored: pd.DataFrame, trained: float | None,
-    judged: pd.DataFrame | None = None,
-) -> pd.DataFrame:  # fmt: skip
+def sanity(model: Recommender, valid: pd.DataFrame, scored: pd.DataFrame, trained: float | None) -> pd.DataFrame:
     """The battery: ``check, value, verdict``, verdict "ok" or what is wrong.
 
     Args:
         model: the recommender whose scores these are.
         valid: the valid split's rows.
         scored: rows of it with the model's ``score``.
-        trained: the valid AUC that training noted for the weights it kept; None for a model without training.
-        judged: those of ``scored`` that it was noted for, all by default.
+        trained: the AUC on these that training noted for the weights it kept; None for a model without training.
     """
     rows = [_answers(model), _distinct(scored), *_shuffled(scored), _renumbered(model, valid)]
     if trained is not None:
-        judged = scored if judged is None else judged
-        again = metrics.auc(judged["label"], judged["score"])
+        again = metrics.auc(scored["label"], scored["score"])
         same = abs(again - trained) < 1e-3
         verdict = "ok" if same else "the weights that were scored are not those that training kept"
         rows.append(("valid AUC, noted by training and scored again", f"{trained:.5f}, {again:.5f}", verdict))

@@ -4,7 +4,7 @@ import dataclasses
 from dataclasses import field
 from typing import Any
 
-from sellarec_lab.config.checked import Amount, Folder, settings
+from sellarec_lab.config.checked import Amount, Count, Folder, settings
 from sellarec_lab.config.indices import IndexConfig
 from sellarec_lab.config.kg import KGConfig, PathConfig, TripleConfig
 from sellarec_lab.config.lcrec import LCRecConfig
@@ -37,6 +37,7 @@ class Preset:
     name: Folder  # of the folder that its artifacts lie in, too
     dataset: str
     seed: Amount = 0
+    valid_rows: Count | None = None  # of users drawn once, that judge stages 1 and 3 and every method; None: all
     backbone: BackboneConfig = BackboneConfig()
     prompt: PromptConfig = PromptConfig()
     lora: LoraConfig = LoraConfig()
@@ -130,16 +131,18 @@ _OWN = dataclasses.replace(
     injection=InjectionConfig(loop=_loop(InjectionConfig().loop, epochs=4)),
     kg=KGConfig(),
 )
+_SMOLLM2_LM = BackboneConfig(name="smollm2", quantisation="nf4", template="plain")
 # Attention-only adapters, a plain prompt of some 70 tokens, and 10,000 of the 34,000 training rows a stage: what a CPU
 # can afford. Up to eight candidates behind one history, up to two likes old, run once for what they share.
 _SMOLLM2_LOOP = LoopConfig(learning_rate=5e-4, batch_size=32, epochs=1, rows=10_000, evaluations=1)
 _SMOLLM2 = dataclasses.replace(
     _ML1M_CPU,
     name="smollm2",
-    backbone=BackboneConfig(name="smollm2", quantisation="nf4", template="plain"),
+    valid_rows=2000,
+    backbone=_SMOLLM2_LM,
     prompt=PromptConfig(template="tiny", history=5),
-    tuning=TuningConfig(branches=8, older=2, valid_rows=2000, loop=_SMOLLM2_LOOP),
-    injection=InjectionConfig(branches=8, older=2, valid_rows=2000, loop=_SMOLLM2_LOOP),
+    tuning=TuningConfig(branches=8, older=2, loop=_SMOLLM2_LOOP),
+    injection=InjectionConfig(branches=8, older=2, loop=_SMOLLM2_LOOP),
 )
 _OFFICE = Preset(
     name="office",
@@ -249,8 +252,20 @@ def _longer(settings: TripleConfig, epochs: int) -> TripleConfig:
 
 
 _SCIENTIFIC = dataclasses.replace(_OFFICE, name="scientific", neighbours=NeighboursConfig(fading=0.7, history=5))
+
+
+def _written_by_smollm2(base: Preset) -> Preset:
+    """The same lessons in larger steps, for a GPU: SmolLM2 reads the texts and writes the indices."""
+    lcrec = dataclasses.replace(base.lcrec, loop=_loop(base.lcrec.loop, batch_size=128, learning_rate=1e-3))
+    return dataclasses.replace(base, name=f"{base.name}-smollm2", backbone=_SMOLLM2_LM, lcrec=lcrec)
+
+
+_SMOLLM2_WRITES = (_written_by_smollm2(_OFFICE), _written_by_smollm2(_SCIENTIFIC))
 _GRAPHS = (_DBP5L, _alone("fb15k-237", 20, 8), _alone("wn18rr", 40, 8))
 PRESETS = {
     p.name: p
-    for p in (_TINY, faster(_TINY, "fast"), _ML1M_CPU, _OWN, _SMOLLM2, _OFFICE, _SCIENTIFIC, *_GRAPHS, _T4, _PAPER)
-}
+    for p in (
+        _TINY, faster(_TINY, "fast"), _ML1M_CPU, _OWN, _SMOLLM2, _OFFICE, _SCIENTIFIC, *_SMOLLM2_WRITES, *_GRAPHS, _T4,
+        _PAPER,
+    )
+}  # fmt: skip

@@ -169,7 +169,6 @@ class TuningConfig:
     loss_on: Literal["answer", "prompt"] = "answer"  # "prompt": the whole text, as the official code does
     branches: Count = 1  # most candidates that stand behind one history in a step; what they share runs once
     older: Amount = 0  # likes that a history may lack, so that rows share it; 0: every history is up to date
-    valid_rows: Count | None = None  # rows of valid, of users drawn once, that judge a state; None takes all
     loop: LoopConfig = LoopConfig(learning_rate=2e-3, batch_size=64, epochs=1, evaluations=2)
 
     def __post_init__(self):
@@ -187,7 +186,6 @@ class InjectionConfig:
     pairwise: Weight = 0.0  # weight of a within-user pairwise term beside the answer's loss
     branches: Count = 1  # as in stage 1
     older: Amount = 0
-    valid_rows: Count | None = None
     loop: LoopConfig = LoopConfig(learning_rate=2e-3, batch_size=64, epochs=1, evaluations=2)
 
     def __post_init__(self):

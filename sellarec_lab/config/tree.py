@@ -35,10 +35,9 @@ def changed(tree: Any, changes: Mapping[str, Any]) -> Any:
     return tree
 
 
-def as_dict(tree: Any) -> dict[str, Any]:
-    """The tree as plain data, without fields that only say where files lie."""
-    return {
-        f.name: as_dict(value) if dataclasses.is_dataclass(value := getattr(tree, f.name)) else value
-        for f in dataclasses.fields(tree)
-        if not f.metadata.get("location")
-    }
+def as_dict(tree: Any) -> Any:
+    """The tree as plain data, without fields that only say where files lie; a value of it as it is."""
+    if not dataclasses.is_dataclass(tree):
+        return tree
+    known = (f for f in dataclasses.fields(tree) if not f.metadata.get("location"))
+    return {f.name: as_dict(getattr(tree, f.name)) for f in known}

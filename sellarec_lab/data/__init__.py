@@ -18,6 +18,7 @@ from sellarec_lab.data.checks import both_classes, validate
 from sellarec_lab.data.collm import load_collm
 from sellarec_lab.data.errors import DataError, UnsafePickleError
 from sellarec_lab.data.interactions import SPLITS, Interactions
+from sellarec_lab.data.judging import judging_rows
 from sellarec_lab.data.lcrec import load_lcrec
 from sellarec_lab.data.movielens import load_ml1m
 from sellarec_lab.data.own import load_own
@@ -40,9 +41,9 @@ LOADERS = {
 
 __all__ = [
     "SPLITS", "DataError", "Interactions", "NextItemRanker", "OwnIds", "Profiles", "Ranker", "UnknownIdError",
-    "UnsafePickleError", "as_sequences", "at_hand", "best", "both_classes", "cold", "from_frames", "leak_report",
-    "leave_one_out", "load", "load_amazon", "load_amazon_book", "load_collm", "load_lcrec", "load_own", "next_items",
-    "shown_titles", "statistics", "validate", "warm", "warmth",
+    "UnsafePickleError", "as_sequences", "at_hand", "best", "both_classes", "cold", "from_frames", "judging_rows",
+    "leak_report", "leave_one_out", "load", "load_amazon", "load_amazon_book", "load_collm", "load_lcrec", "load_own",
+    "next_items", "shown_titles", "statistics", "validate", "warm", "warmth",
 ]  # fmt: skip
 
 

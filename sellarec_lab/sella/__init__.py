@@ -3,7 +3,6 @@
 from sellarec_lab.sella.explanation import AnswerToken, Attention, Explanation, LeftOut, Span, explain
 from sellarec_lab.sella.factors import factors_stage
 from sellarec_lab.sella.graph import known_items
-from sellarec_lab.sella.learning import judging_rows
 from sellarec_lab.sella.pipeline import Pipeline
 from sellarec_lab.sella.recipes import RECIPES, Recipe, recipe
 from sellarec_lab.sella.recommender import Recommender, load
@@ -25,7 +24,6 @@ from sellarec_lab.sella.shortcuts import (
 
 __all__ = [
     "RECIPES", "AnswerToken", "Attention", "Explanation", "LeftOut", "Pipeline", "Recipe", "Recommender", "Span",
-    "align", "aligned_model", "distil", "explain", "factors_stage", "histories", "inject", "judging_rows",
-    "known_items", "load", "new_projector", "recipe", "snapshots", "stages", "starting_head", "train", "train_collab",
-    "tune", "tuned",
+    "align", "aligned_model", "distil", "explain", "factors_stage", "histories", "inject", "known_items", "load",
+    "new_projector", "recipe", "snapshots", "stages", "starting_head", "train", "train_collab", "tune", "tuned",
 ]  # fmt: skip

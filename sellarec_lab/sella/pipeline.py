@@ -53,7 +53,7 @@ class Pipeline:
     @functools.cached_property
     def tuning(self) -> Stage:
         """Task tuning: LoRA on text-only prompts. Its value is the adapter's folder."""
-        below, parts = llm.pretraining(self.cfg, self.data), ("prompt", "lora", "tuning")
+        below, parts = llm.pretraining(self.cfg, self.data), ("prompt", "lora", "tuning", "valid_rows")
         backbone = llm.inputs(self.cfg)
         return self._stage("tuning", parts, self._tune, _adapter, *below, code=_LEARNING, **backbone)
 
@@ -110,7 +110,7 @@ class Pipeline:
         """Injection: soft tokens enter the prompt, and what fills them learns from the answers."""
         own = [runtime.tensor_digest(table) for table in self.own or ()]
         inputs = {"recipe": self.recipe.machine(), "own": own, **llm.inputs(self.cfg)}
-        parts = ("prompt", "injection", *(["alignment"] if self.recipe.collaborative else []))
+        parts = ("prompt", "injection", "valid_rows", *(["alignment"] if self.recipe.collaborative else []))
         return self._stage("injection", parts, self._inject, _adapter, *self._below(), code=_INJECTION, **inputs)
 
     def _inject(self, stage: Stage) -> dict:

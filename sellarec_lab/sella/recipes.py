@@ -156,6 +156,10 @@ RECIPES = {
     "tallrec": Recipe(
         "LLM tuned on text (TALLRec)", source="TALLRec, arXiv 2305.00447: LoRA on text prompts; here it is stage 1"
     ),
+    "tallrec-longer": Recipe(
+        "LLM tuned on text, then on with a soft prompt", ("prompt",), frozen=("tables", "semantics"), group="control",
+        source="stage 3 with eight learned vectors that know no user or item: what more training brings by itself",
+    ),
     "binllm": Recipe(
         "BinLLM-like", codes=True, frozen=("projector", "tables", "semantics"),
         source="BinLLM, arXiv 2406.03210: learned binary codes as text, the adapter trained on after stage 1. Departs: "
