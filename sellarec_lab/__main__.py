@@ -2,9 +2,11 @@
 weights | world``. What went wrong is one sentence; ``--debug`` before the command shows where it did."""
 
 import argparse
+import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 _SHIPPED = "data/tiny"
 _SAID = (ValueError, OSError, RuntimeError, ImportError, MemoryError, FloatingPointError)  # one sentence says them
@@ -39,6 +41,7 @@ def _preset(args: argparse.Namespace):
 
     other = {"backbone__name": args.llm, "backbone__pretraining": None} if args.llm else {}
     other |= {"kg__root": args.graph} if args.graph else {}
+    other |= dict(getattr(args, "set", ()))
     return preset(args.preset, seed=args.seed, artifacts=args.artifacts, **other)
 
 
@@ -133,6 +136,17 @@ def _whole(least: int) -> Callable[[str], int]:
     return read
 
 
+def _setting(text: str) -> tuple[str, Any]:
+    """An argument FIELD=VALUE: a field's path in the preset, and a value as json has it, or else a word."""
+    path, given, value = text.partition("=")
+    if not (path and given):
+        raise argparse.ArgumentTypeError(f"expected FIELD=VALUE, as tuning__loop__rows=5000, got {text!r}")
+    try:
+        return path, json.loads(value)
+    except json.JSONDecodeError:
+        return path, value
+
+
 def _shared() -> argparse.ArgumentParser:
     """Options that most commands have."""
     from sellarec_lab.config import PRESETS
@@ -158,6 +172,8 @@ def _tables(commands: argparse._SubParsersAction, shared: argparse.ArgumentParse
     ):
         table = commands.add_parser(name, help=says, parents=[shared])
         add = table.add_argument
+        field = "a field of the preset, such as backbone__dtype=bfloat16; may stand several times"
+        add("--set", type=_setting, action="append", default=[], metavar="FIELD=VALUE", help=field)
         add("--models", default="all", help="all, core, a group, or names with commas (see --list)")
         add("--ablation-seeds", type=_whole(1), default=1, help="how many of the seeds at most for ablations")
         add("--against", default=against, help=f"the model that all others are compared with ({against})")

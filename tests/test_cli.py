@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from sellarec_lab import compare, config, llm, runtime
-from sellarec_lab.__main__ import _parser, entry, main
+from sellarec_lab.__main__ import _parser, _preset, entry, main
 
 
 def test_doctor_says_what_will_run_and_why(capsys):
@@ -81,6 +81,8 @@ def test_a_model_may_stand_alone(typed, tmp_path):
         ("kg --models sella", "this data asks for 'link'"),
         ("run --preset gigantic", "unknown preset 'gigantic'; known presets: tiny"),
         ("compare --data /nowhere --models mf", "/nowhere"),
+        ("compare --models mf --set mf__dims=8", "MFConfig has no field 'dims'"),
+        ("compare --models mf --set mf__dim=none", "mf__dim: expected a whole number, got 'none'"),
     ],
 )
 def test_a_mistake_is_one_sentence(typed, says, capsys, monkeypatch, tmp_path):
@@ -103,6 +105,20 @@ def test_counts_are_counts(typed, capsys):
     with pytest.raises(SystemExit) as left:
         main(typed.split())
     assert left.value.code == 2 and "expected a whole number of at least" in capsys.readouterr().err
+
+
+def test_fields_of_the_preset_are_set_by_their_path():
+    typed = "compare --set mf__dim=8 --set backbone__dtype=bfloat16 --set valid_rows=null --set mf__biases=false"
+    cfg = _preset(_parser().parse_args(typed.split()))
+    assert (cfg.mf.dim, cfg.mf.biases, cfg.backbone.dtype, cfg.valid_rows) == (8, False, "bfloat16", None)
+    assert cfg == config.preset("tiny", mf__dim=8, mf__biases=False, backbone__dtype="bfloat16")
+
+
+@pytest.mark.parametrize("typed", ["compare --set mf__dim", "lcrec --set =8"])
+def test_a_setting_without_field_or_value_is_refused(typed, capsys):
+    with pytest.raises(SystemExit) as left:
+        main(typed.split())
+    assert left.value.code == 2 and "expected FIELD=VALUE, as tuning__loop__rows=5000" in capsys.readouterr().err
 
 
 def test_every_option_has_a_help_text_and_presets_are_listed(capsys):

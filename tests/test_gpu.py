@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import benches
 import bitsandbytes as bnb
 import numpy as np
@@ -81,7 +83,7 @@ def test_what_rows_share_runs_once_and_the_last_layer_where_it_is_read(lm_folder
     families = toy.test["user_id"].to_numpy()
     rows = PromptRows(Writer.of(config.PromptConfig(history=4), toy.titles), toy.test)
     shared, alone = _scores(lm, toy, families=rows.families()), _scores(lm, toy)
-    monkeypatch.setattr("sellarec_lab.llm.score.fits", lambda model: False)
+    monkeypatch.setattr(sys.modules["sellarec_lab.llm.score"], "fits", lambda model: False)
     whole = _scores(lm, toy)
     np.testing.assert_allclose(shared, alone, atol=close)
     np.testing.assert_allclose(whole, alone, atol=close)
