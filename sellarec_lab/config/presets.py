@@ -255,8 +255,10 @@ _SCIENTIFIC = dataclasses.replace(_OFFICE, name="scientific", neighbours=Neighbo
 
 
 def _written_by_smollm2(base: Preset) -> Preset:
-    """The same lessons in larger steps, for a GPU: SmolLM2 reads the texts and writes the indices."""
-    lcrec = dataclasses.replace(base.lcrec, loop=_loop(base.lcrec.loop, batch_size=128, learning_rate=1e-3))
+    """The same lessons in larger steps, for a GPU of 24 GB: SmolLM2 reads the texts and writes the indices. (128 rows
+    at once took 57 GB.)"""
+    loop = _loop(base.lcrec.loop, batch_size=128, micro_batch=32, learning_rate=1e-3)
+    lcrec = dataclasses.replace(base.lcrec, loop=loop)
     return dataclasses.replace(base, name=f"{base.name}-smollm2", backbone=_SMOLLM2_LM, lcrec=lcrec)
 
 
