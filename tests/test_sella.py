@@ -205,6 +205,14 @@ def test_the_gpu_presets_run_on_a_small_model_of_their_architecture(name, toy, l
     assert len(model.recommend(1, 2)) == 2
 
 
+@pytest.mark.parametrize("name, stage", [("tallrec", "tuning"), ("soft-prompt", "injection")])
+def test_which_rows_judge_is_part_of_a_trainings_key(lm_folder, toy, tmp_path, name, stage):
+    cfg, recipe = benches.toy_preset(lm_folder, tmp_path), sella.recipe(name)
+    other = config.replace(cfg, "valid_rows", 24)
+    keys = [sella.Pipeline(c, toy, recipe).stages()[stage].key for c in (cfg, other)]
+    assert keys[0] != keys[1]
+
+
 def test_training_is_judged_by_as_many_rows_as_asked(lm_folder, toy, tmp_path, monkeypatch):
     seen, judge = [], sella.learning.metrics.quality
     monkeypatch.setattr(sella.learning.metrics, "quality", lambda frame: seen.append(len(frame)) or judge(frame))

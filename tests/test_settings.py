@@ -109,3 +109,13 @@ def test_settings_stay_plain_values() -> None:
         tree.seed = 4
     error = pickle.loads(pickle.dumps(SettingError("a__b", "is wrong")))
     assert str(error) == "a__b: is wrong" and error.field == "a__b"
+
+
+def test_a_tree_as_plain_data_does_not_say_where_files_lie() -> None:
+    here, there = (config.preset("tiny", artifacts=folder, kg__root=folder) for folder in ("here", "there"))
+    told = config.as_dict(here)
+    assert told == config.as_dict(there) and "artifacts" not in told and "root" not in told["kg"]
+    assert (
+        told["tuning"]["loop"]["epochs"] == here.tuning.loop.epochs and told["seed"] == config.as_dict(here.seed) == 0
+    )
+    assert config.as_dict(here.lora.targets) == told["lora"]["targets"] == here.lora.targets

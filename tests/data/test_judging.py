@@ -22,6 +22,11 @@ def test_a_state_is_judged_by_whole_users_of_valid(rows):
     assert rows == 39 or not drawn.equals(judging_rows(valid, rows, seed=1))
 
 
+def test_no_user_more_is_drawn_than_it_takes():
+    valid = _rows_of({user: [0, 1] for user in range(1, 9)})
+    assert [len(judging_rows(valid, rows, seed=0)) for rows in (3, 4, 5, 16, 99)] == [4, 4, 6, 16, 16]
+
+
 def test_judging_rows_that_judge_nothing_are_refused():
     valid = _rows_of({1: [1, 1], 2: [0, 0], 3: [1]})
     assert judging_rows(valid, None, seed=0) is valid
