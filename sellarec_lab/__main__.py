@@ -165,6 +165,7 @@ def _shared() -> argparse.ArgumentParser:
 
 def _tables(commands: argparse._SubParsersAction, shared: argparse.ArgumentParser) -> None:
     """The commands that fill a table."""
+    field = "a field of the preset, such as backbone__dtype=bfloat16; may stand several times"
     for name, says, against in (
         ("compare", "every method on one protocol; resumable", "sella"),
         ("lcrec", "what comes next: LC-Rec beside what it is measured by, over the whole catalogue", "lcrec"),
@@ -172,7 +173,6 @@ def _tables(commands: argparse._SubParsersAction, shared: argparse.ArgumentParse
     ):
         table = commands.add_parser(name, help=says, parents=[shared])
         add = table.add_argument
-        field = "a field of the preset, such as backbone__dtype=bfloat16; may stand several times"
         add("--set", type=_setting, action="append", default=[], metavar="FIELD=VALUE", help=field)
         add("--models", default="all", help="all, core, a group, or names with commas (see --list)")
         add("--ablation-seeds", type=_whole(1), default=1, help="how many of the seeds at most for ablations")

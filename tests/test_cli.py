@@ -51,7 +51,9 @@ def test_compare_leaves_the_table_the_page_and_the_section(tmp_path, capsys, qui
     assert main(given) == 0
     assert "numbers mean nothing" in capsys.readouterr().out
     text = into.read_text()
-    assert "python -m sellarec_lab compare --fast" in text and "| Popularity |" in text and "Seeds 0, 1" in text
+    assert "python -m sellarec_lab compare --fast" in text and "| Popularity |" in text
+    born = f"made at commit {runtime.commit()} on {runtime.device().value}; torch {torch.__version__}"
+    assert f"Seeds 0, 1; {born}" in text
     page = (tmp_path / "tiny-fast" / "compare" / "compare.html").read_text(encoding="utf-8")
     assert page.count("Plotly.newPlot(") >= 4 and 'src="http' not in page
     assert main(["compare", "--list"]) == 0 and "sella-rince" in capsys.readouterr().out

@@ -64,6 +64,22 @@ def test_what_a_stage_rests_on_comes_in_the_order_of_making_each_once(tmp_path):
     assert runtime.costs([b, d])["seconds"] == pytest.approx(sum(s.manifest["seconds"] for s in d.line))
 
 
+def test_what_made_the_stages_is_told_each_different_thing_once(tmp_path, monkeypatch):
+    a, module = counting(tmp_path, "a"), sys.modules["sellarec_lab.runtime.stage"]
+    monkeypatch.setattr(module, "hardware", lambda: "a card")
+    monkeypatch.setattr(module, "commit", lambda: "1a2b")
+    a.made()
+    monkeypatch.setattr(module, "hardware", lambda: "cpu")
+    above, waiting = counting(tmp_path, "b", a), counting(tmp_path, "c", a)
+    above.made()
+    told = runtime.births([above, waiting])
+    assert (told["device"], told["commit"]) == ("a card, cpu", "1a2b") and told["torch"] == torch.__version__
+    note = json.loads(a.path("manifest.json").read_text())
+    del note["device"], note["libraries"]["torch"]
+    a.path("manifest.json").write_text(json.dumps(note))
+    assert runtime.births([a])["device"] == runtime.births([a])["torch"] == "", "an older manifest tells less"
+
+
 def test_a_stage_that_failed_is_made_again(tmp_path):
     tries = []
 

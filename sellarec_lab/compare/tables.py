@@ -202,7 +202,8 @@ def _holm(p: pd.Series) -> pd.Series:
 
 
 def cells(cfg: Preset, data: Interactions, scored: Scored) -> pd.DataFrame:
-    """What every cell took: ``model, seed, seconds, peak_gb, parameters, distinct_scores, sanity, error``.
+    """What every cell took, and what made it: ``model, seed, seconds, peak_gb, parameters, distinct_scores, sanity,
+    error``, and the columns of `runtime.births`.
 
     ``parameters``: of the model, where its training counted them. ``sanity`` counts the checks of the battery that a
     language model's scores passed.
@@ -214,12 +215,11 @@ def cells(cfg: Preset, data: Interactions, scored: Scored) -> pd.DataFrame:
             note, given = next(iter(stages.values())).manifest, predictions(c, data, name)
             passed = f"{len(note['sanity'])} ok" if "sanity" in note else ""
             row = {"model": name, "seed": c.seed, **runtime.costs(stages.values()), "sanity": passed, "error": ""}
-            row["parameters"] = _parameters(next(iter(stages.values())))
+            row |= {"parameters": _parameters(next(iter(stages.values()))), **runtime.births(stages.values())}
             rows.append(row | {"distinct_scores": given["score"].nunique() if "score" in given else None})
     rows += [{"model": model, "seed": seed, "error": error} for (model, seed), error in scored.failures.items()]
-    return pd.DataFrame(
-        rows, columns=["model", "seed", "seconds", "peak_gb", "parameters", "distinct_scores", "sanity", "error"]
-    )
+    first = ["model", "seed", "seconds", "peak_gb", "parameters", "distinct_scores", "sanity", "error"]
+    return pd.DataFrame(rows, columns=[*first, *runtime.BORN_WITH])
 
 
 def _parameters(answers: Stage) -> int | None:

@@ -177,15 +177,20 @@ def _say(out: Path, summary: pd.DataFrame, started: float, failures: Mapping | N
 
 
 def _birth(cfg: Preset, seeds: int, cells: pd.DataFrame, minutes: float) -> str:
-    """Where the numbers come from, in one sentence."""
-    versions = runtime.versions()
-    names = ", ".join(f"{n} {versions[n]}" for n in ("torch", "transformers", "peft", "bitsandbytes"))
+    """Where the numbers come from: what made the cells, which need not be what writes the table."""
+    commits, devices, *libraries = (_different(cells[name]) for name in runtime.BORN_WITH)
+    versions = ", ".join(f"{n} {v}" for n, v in zip(runtime.BORN_WITH[2:], libraries))
     work = cells.groupby("model")["seconds"].sum().sum() / 60
     return (
-        f"Seeds {_seeds(cfg, seeds)}; commit {runtime.commit()}; {names}; {runtime.device()}. "
-        f"This call took {minutes:.0f} minutes; "
+        f"Seeds {_seeds(cfg, seeds)}; made at commit {commits} on {devices}; {versions}. "
+        f"This call, at {runtime.commit()}, took {minutes:.0f} minutes; "
         f"each row alone, with all it rests on, would take the {work:.0f} minutes that the rows add up to."
     )
+
+
+def _different(told: pd.Series) -> str:
+    """The different ones of a column that holds lists with commas between (see `runtime.births`)."""
+    return ", ".join(sorted({one for cell in told.dropna() for one in cell.split(", ") if one})) or "unknown"
 
 
 def _seeds(cfg: Preset, seeds: int) -> str:

@@ -41,6 +41,12 @@ def device() -> Decision:
     return Decision("cpu", f"no GPU was found; {torch.get_num_threads()} threads")
 
 
+def hardware() -> str:
+    """What `device` is called: the GPU's own name where CUDA runs, else as `device` says."""
+    on = device().value
+    return torch.cuda.get_device_name(0) if on == "cuda" else on
+
+
 def dtype(wanted: str, on: str, width: int | None = None) -> Decision:
     """The compute dtype of the backbone. ``wanted`` is a dtype's name or "auto", ``width`` the backbone's, where it is
     known.
