@@ -98,15 +98,16 @@ def deck(book: nbformat.NotebookNode, title: str, moved: Callable[[str], str] = 
     """
     prose = Prose(moved)
     tagged, _ = Exporter.from_notebook_node(SlidesExporter(), _placed(book))
-    return _page(title, "".join(_section(part, prose) for part in tagged.cells))
+    preset = cells.preset_of(book)
+    return _page(title, "".join(_section(part, prose, preset) for part in tagged.cells))
 
 
-def _section(part: nbformat.NotebookNode, prose: Prose) -> str:
+def _section(part: nbformat.NotebookNode, prose: Prose, preset: str) -> str:
     """A cell with the tags that open and close its page, as nbconvert's preprocessor says."""
     said = part.metadata
     if said.slide_type == "skip":
         return _ends(said)
-    body = cells.cell(part, prose, said.get("shown", False))
+    body = cells.cell(part, prose, said.get("shown", False), preset=preset)
     if said.slide_type == "notes":
         return f"<aside class='notes'>{body}</aside>{_ends(said)}"
     if said.get("running"):

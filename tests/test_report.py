@@ -106,22 +106,48 @@ assert x  # it is there
 assert x > 0
 if cfg.name == "tiny":
     assert x < 2
+if PRESET != "fast":
+    assert x < 3
 if x:
     assert x < 4
 """
 
 
 def test_claims_have_their_sentence_and_a_tick_where_they_ran():
-    assert cells.claims(CLAIMS) == [
+    assert [claim[:2] for claim in cells.claims(CLAIMS)] == [
         ("<code>x == 1</code>", ""), ("<code>x &lt; 3</code>", ""), ("it is there", ""), ("two lines of words", ""),
-        ("<code>x &lt; 2</code>", "on tiny"), ("<code>x &lt; 4</code>", "if x"),
+        ("<code>x &lt; 2</code>", "on tiny"), ("<code>x &lt; 3</code>", "not on fast"),
+        ("<code>x &lt; 4</code>", "if x"),
     ]  # fmt: skip
     cell = nbformat.v4.new_code_cell(CLAIMS, execution_count=1)
-    assert cells.claimed(cell).count("✓") == 6
+    assert cells.claimed(cell).count("✓") == 7
     cell.execution_count = None
     assert "✓" not in cells.claimed(cell)
     cell.execution_count, cell.outputs = 1, [nbformat.v4.new_output("error", ename="AssertionError")]
     assert "✓" not in cells.claimed(cell)
+
+
+@pytest.mark.parametrize(
+    ("preset", "skipped"),
+    [("", []), ("tiny", []), ("fast", ["on tiny", "not on fast"]), ("smollm2", ["on tiny"]), ("mine", [])],
+)
+def test_what_another_preset_is_asked_has_no_tick_and_does_not_count(tmp_path, preset, skipped):
+    assert [claim.where for claim in cells.claims(CLAIMS, preset) if not claim.asked] == skipped
+    told = nbformat.v4.new_code_cell(f'PRESET = "{preset}"', metadata={"tags": ["parameters"]}, execution_count=1)
+    asserts = nbformat.v4.new_code_cell(CLAIMS, execution_count=2)
+    head = nbformat.v4.new_markdown_cell(f"# A page\n\n## {cells.CLAIMED}")
+    book = nbformat.v4.new_notebook(cells=[told, head, asserts])
+    assert cells.preset_of(book) == preset
+    made = pages.write(tmp_path, {tmp_path / "a.ipynb": book}, tmp_path)[0]
+    assert made.held == made.claims == 7 - len(skipped) == made.body.count("✓")
+    asserts.execution_count = None
+    made = pages.write(tmp_path, {tmp_path / "a.ipynb": book}, tmp_path)[0]
+    assert (made.held, made.claims) == (0, 7 - len(skipped))
+
+
+def test_a_condition_may_ask_for_the_data_of_a_preset():
+    source = "if cfg.dataset == 'ml-1m':\n    assert x"
+    assert [cells.claims(source, preset)[0].asked for preset in ("smollm2", "ml-1m-cpu", "tiny")] == [True, True, False]
 
 
 @pytest.mark.parametrize("page", BOOKS, ids=lambda page: page.stem)

@@ -18,6 +18,7 @@ from pygments import highlight
 from pygments.formatters import HtmlFormatter
 from pygments.lexers import PythonLexer
 
+from sellarec_lab.config import PRESETS
 from sellarec_lab.report.prose import Prose
 
 CLAIMED = "What was claimed"  # the heading below which a notebook asserts what its text said
@@ -33,21 +34,25 @@ _NUMBER = re.compile(r"-?\d+(\.0+)?")
 
 
 class Claim(NamedTuple):
-    """An assertion as a reader takes it: ``sentence`` is html, ``where`` the condition that it stands under."""
+    """An assertion as a reader takes it: ``sentence`` is html, ``where`` the condition that it stands under, and
+    ``asked`` whether the preset that the notebook ran with meets it."""
 
     sentence: str
     where: str = ""
+    asked: bool = True
 
 
-def cell(part: nbformat.NotebookNode, prose: Prose, shown: bool = False, widgets: Widgets = _NO_WIDGETS) -> str:
-    """A cell as html; code is folded away unless it is ``shown``, and raw cells are left out. ``widgets`` are those of
-    the notebook, see `widgets_of`."""
+def cell(
+    part: nbformat.NotebookNode, prose: Prose, shown: bool = False, widgets: Widgets = _NO_WIDGETS, preset: str = ""
+) -> str:
+    """A cell as html; code is folded away unless it is ``shown``, and raw cells are left out. ``widgets`` and
+    ``preset`` are the notebook's, see `widgets_of` and `preset_of`."""
     if part.cell_type == "markdown":
         return prose.html(part.source)
     if part.cell_type != "code":
         return ""
     if prose.headings and prose.headings[-1].text == CLAIMED:
-        return claimed(part) + code(part.source, shown)
+        return claimed(part, preset) + code(part.source, shown)
     return code(part.source, shown) + "".join(output(out, widgets) for out in part.outputs)
 
 
@@ -61,6 +66,13 @@ def widgets_of(book: nbformat.NotebookNode) -> Widgets:
     """How an executed notebook's widgets stood when its kernel ended, by id."""
     kept = book.metadata.get("widgets", {}).get("application/vnd.jupyter.widget-state+json", {})
     return kept.get("state", {})
+
+
+def preset_of(book: nbformat.NotebookNode) -> str:
+    """The ``PRESET`` that a notebook runs with; "" where it names none."""
+    told = "\n".join(part.source for part in book.cells if "parameters" in part.metadata.get("tags", []))
+    found = re.search(r'^PRESET = "(.*)"', told, re.MULTILINE)
+    return found[1] if found else ""
 
 
 def output(out: nbformat.NotebookNode, widgets: Widgets = _NO_WIDGETS) -> str:
@@ -117,22 +129,24 @@ def _count(line: list[Tag]) -> None:
             cell.string.replace_with("" if text == "NaN" else text.partition(".")[0])
 
 
-def claimed(part: nbformat.NotebookNode) -> str:
+def claimed(part: nbformat.NotebookNode, preset: str = "") -> str:
     """The assertions of a cell as a list; those that ran have a tick.
 
-    A cell that was not executed, or failed, ticks nothing. What stands under a condition names it.
+    A cell that was not executed, or failed, ticks nothing, nor does what stands under a condition that the ``preset``
+    does not meet. Any condition is named.
     """
     ran = part.execution_count is not None and all(out.output_type != "error" for out in part.outputs)
-    sign, state = ("✓", "held") if ran else ("○", "not run")
-    rows = "".join(
-        f"<li class='{state.split()[0]}'><b title='{state}'>{sign}</b> {c.sentence}"
-        f"{f' <small>{html.escape(c.where)}</small>' if c.where else ''}</li>"
-        for c in claims(part.source)
-    )
+    rows = "".join(_row(claim, ran) for claim in claims(part.source, preset))
     return f"<ul class='claims'>{rows}</ul>" if rows else ""
 
 
-def claims(source: str) -> list[Claim]:
+def _row(claim: Claim, ran: bool) -> str:
+    sign, state = ("–", "not asked here") if not claim.asked else ("✓", "held") if ran else ("○", "not run")
+    where = f" <small>{html.escape(claim.where)}</small>" if claim.where else ""
+    return f"<li class='{state.split()[0]}'><b title='{state}'>{sign}</b> {claim.sentence}{where}</li>"
+
+
+def claims(source: str, preset: str = "") -> list[Claim]:
     """What a cell asserts: in the words of the comment above or behind it, else as it is written, a tick for each
     part of an ``and``."""
     said = {
@@ -140,26 +154,33 @@ def claims(source: str) -> list[Claim]:
         for token in tokenize.generate_tokens(io.StringIO(source).readline)
         if token.type == tokenize.COMMENT
     }
-    return list(_claims(ast.parse(source).body, said))
+    return list(_claims(ast.parse(source).body, said, preset))
 
 
-def _claims(body: list[ast.stmt], said: dict[int, tuple[str, bool]], where: str = "") -> Iterator[Claim]:
+def _claims(
+    body: list[ast.stmt], said: dict[int, tuple[str, bool]], preset: str, where: str = "", asked: bool = True
+) -> Iterator[Claim]:
     """``said``: line -> its comment, and whether it stands alone there."""
     for statement in body:
         if isinstance(statement, ast.If):
-            yield from _claims(statement.body, said, _condition(statement.test))
+            yield from _claims(statement.body, said, preset, *_condition(statement.test, preset))
         if not isinstance(statement, ast.Assert):
             continue
         words = _words(statement, said)
         for test in [statement.test] if words else _conjuncts(statement.test):
-            yield Claim(html.escape(words) or f"<code>{html.escape(ast.unparse(test))}</code>", where)
+            yield Claim(html.escape(words) or f"<code>{html.escape(ast.unparse(test))}</code>", where, asked)
 
 
-def _condition(test: ast.expr) -> str:
-    """A condition in words where it asks for a preset, as it is written elsewhere."""
-    written = ast.unparse(test)
-    preset = re.fullmatch(r"cfg\.(?:name|dataset) == '(.*)'", written)
-    return f"on {preset[1]}" if preset else f"if {written}"
+def _condition(test: ast.expr, preset: str) -> tuple[str, bool]:
+    """A condition in words where it asks for a preset, as it is written elsewhere; and whether it is met: what can't
+    be told from the preset is taken to be."""
+    written, known = ast.unparse(test), PRESETS.get(preset)
+    found = re.fullmatch(r"(cfg\.name|cfg\.dataset|PRESET) (==|!=) '(.*)'", written)
+    if not found:
+        return f"if {written}", True
+    field, sign, named = found.groups()
+    is_it = known is None or (known.dataset if field == "cfg.dataset" else known.name) == named
+    return (f"on {named}", is_it) if sign == "==" else (f"not on {named}", known is None or not is_it)
 
 
 def _words(statement: ast.Assert, said: dict[int, tuple[str, bool]]) -> str:

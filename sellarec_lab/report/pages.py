@@ -53,7 +53,7 @@ class Page(NamedTuple):
     body: str
     headings: list[Heading]
     held: int  # claims with a tick
-    claims: int
+    claims: int  # all that its preset was asked for
 
 
 def write(out: Path, books: dict[Path, nbformat.NotebookNode], root: Path) -> list[Page]:
@@ -106,16 +106,16 @@ def figure(drawn: go.Figure) -> str:
 
 
 def _page(source: Path, book: nbformat.NotebookNode, site: Site) -> Page:
-    prose, widgets = Prose(partial(site.moved, source=source)), cells.widgets_of(book)
+    prose, told = Prose(partial(site.moved, source=source)), (False, cells.widgets_of(book), cells.preset_of(book))
     try:
-        body = "".join(cells.cell(part, prose, widgets=widgets) for part in book.cells)
+        body = "".join(cells.cell(part, prose, *told) for part in book.cells)
     except ValueError as error:
         raise ValueError(f"{source.name}: {error}") from error
-    claims, held = body.count("<b title='"), body.count("<b title='held'>")
+    held, missed = body.count("<b title='held'>"), body.count("<b title='not run'>")
     said = re.search(r"<p><strong>By the end you will have shown that</strong>[ ,]*(.*?)</p>", body, re.DOTALL)
     title = prose.headings[0].text if prose.headings else source.stem
     claim = re.sub(r"</?a\b[^>]*>", "", said[1]) if said else ""  # it stands on the first page too, in another folder
-    return Page(site.pages[source.resolve()], title, claim, body, prose.headings, held, claims)
+    return Page(site.pages[source.resolve()], title, claim, body, prose.headings, held, held + missed)
 
 
 def _text(source: Path, site: Site) -> Page:
