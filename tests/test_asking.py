@@ -39,15 +39,15 @@ def test_names_of_other_lengths_keep_their_order(lm) -> None:
     encoder, names = llm.Encoder(lm.tokenizer, "plain"), ["Film number 3", "No", "Film number 11. Film number 3"]
     prompts = [Prompt((Text(name), Text(".")), "", ("", ""), 0, 0) for name in names]
     with torch.no_grad():
-        together = asking._next_tokens(lm, encoder, prompts, None, [1, 2], batch_size=256)
-        alone = [asking._next_tokens(lm, encoder, [prompt], None, [1, 2], batch_size=1) for prompt in prompts]
+        together = asking._told(lm, encoder, prompts, None, [[1], [2]], batch_size=256)
+        alone = [asking._told(lm, encoder, [prompt], None, [[1], [2]], batch_size=1) for prompt in prompts]
     torch.testing.assert_close(together, torch.cat(alone))
 
 
 def test_of_longer_words_all_tokens_count(lm) -> None:
     """Beside the sum of log-probabilities, token by token, from whole texts; words of several tokens and of one."""
     torch.manual_seed(0)
-    words, names = ["number 3", "number", "Taste: No", "offered"], ["Film", "Film number 11. Yes"]
+    words, names = ["number 3", "number", "Taste: No", "offered"], ["Film", "Film number 11. Yes", "No"]
     assert len({len(lm.tokenizer(f" {word}")["input_ids"]) for word in words}) > 1
     expected = []
     for name in names:
@@ -60,8 +60,10 @@ def test_of_longer_words_all_tokens_count(lm) -> None:
     encoder = llm.Encoder(lm.tokenizer, "plain")
     prompts = [Prompt((Text("A "), Text(name), Text(".")), "", ("", ""), 0, 0) for name in names]
     with torch.no_grad():
-        found = asking._whole_words(lm, encoder, prompts, None, words, batch_size=3)
-    torch.testing.assert_close(found, torch.tensor(expected), atol=1e-4, rtol=1e-4)
+        spelled = [lm.tokenizer(f" {word}")["input_ids"] for word in words]
+        sizes = [asking._told(lm, encoder, prompts, None, spelled, size) for size in (1, 4, 256)]
+    for found in sizes:
+        torch.testing.assert_close(found, torch.tensor(expected), atol=1e-4, rtol=1e-4)
     chosen = llm.chosen_words(lm, names, words, "A ", ".")
     assert chosen.tolist() == torch.tensor(expected).argmax(dim=1).tolist()
 

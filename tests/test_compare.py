@@ -51,6 +51,13 @@ def test_what_rests_on_data_that_is_not_at_hand_was_not_finished(toy_cfg, toy):
     assert "sella-graph" not in compare.finished(afar, toy)
 
 
+def test_rows_that_run_as_branches_are_no_matter_to_what_was_finished(toy_cfg, toy):
+    """One ablation has its loss on the prompt, which branches share."""
+    branched = config.changed(toy_cfg, {"tuning__branches": 8, "injection__branches": 8})
+    compare.run(branched, toy, ["means"])
+    assert "means" in compare.finished(branched, toy)
+
+
 def _break(monkeypatch, name, error):
     def broken(cfg, data):
         raise error

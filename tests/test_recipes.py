@@ -19,7 +19,14 @@ CHANGES = {  # what each ablation's title names, and nothing else
     "sella-frozen-lora": {"frozen": ("lora",)},
     "sella-no-bias": {"changes": (("mf__biases", False),)},
     "sella-rince": {"changes": (("alignment__loss", "rince"),)},
-    "sella-whole-loss": {"changes": (("tuning__loss_on", "prompt"), ("injection__loss_on", "prompt"))},
+    "sella-whole-loss": {
+        "changes": (
+            ("tuning__branches", 1),
+            ("tuning__loss_on", "prompt"),
+            ("injection__branches", 1),
+            ("injection__loss_on", "prompt"),
+        )
+    },
     "sella-full-precision": {"changes": (("backbone__quantisation", "none"),)},
 }
 
@@ -95,6 +102,15 @@ def test_a_recipe_changes_the_preset_once_however_often_it_is_applied():
     for recipe in sella.RECIPES.values():
         assert recipe.applied(recipe.applied(cfg)) == recipe.applied(cfg)
     assert sella.recipe("soft-prompt").applied(cfg).injection.loop.learning_rate == 0.05
+
+
+@pytest.mark.parametrize("name", config.PRESETS)
+def test_every_recipe_suits_every_preset(name):
+    for recipe in sella.RECIPES.values():
+        cfg = recipe.applied(config.preset(name))
+        assert recipe.applied(cfg) == cfg
+    whole = sella.recipe("sella-whole-loss").applied(config.preset(name))
+    assert (whole.tuning.loss_on, whole.injection.loss_on) == ("prompt", "prompt")
 
 
 def test_recipes_of_the_older_format_are_still_read():

@@ -5,17 +5,17 @@ answer as well, so such a control belongs beside every reading.
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 import torch
-from transformers import GenerationConfig
+from torch.nn.utils.rnn import pad_sequence
+from tqdm.auto import tqdm
+from transformers import Cache, GenerationConfig
 
 from sellarec_lab.llm.backbone import LanguageModel
-from sellarec_lab.llm.encode import Encoder
+from sellarec_lab.llm.encode import Batch, Encoder
 from sellarec_lab.llm.examples import EncodedRows, by_length
-from sellarec_lab.llm.losses import TextLoss
-from sellarec_lab.llm.score import SoftTokens, last_hidden, splice, states
+from sellarec_lab.llm.score import SoftTokens, at, splice
 from sellarec_lab.prompts import Prompt, Slot, Text
 
 
@@ -29,8 +29,7 @@ def chosen_words(
 
     Args:
         what: names [n], or vectors [n, width] that stand in their place.
-        words: as they stand behind a space. Where one has several tokens all of them count, and a model is asked for
-            every word apart.
+        words: as they stand behind a space. Where one has several tokens all of them count.
 
     Raises:
         ValueError: vectors of another width than the model's.
@@ -38,40 +37,45 @@ def chosen_words(
     lm.model.eval()
     encoder, (prompts, soft) = Encoder(lm.tokenizer, "plain"), _asked(what, lead, end)
     spelled = [lm.tokenizer(f" {word}", add_special_tokens=False)["input_ids"] for word in words]
-    if all(len(tokens) == 1 for tokens in spelled):
-        told = _next_tokens(lm, encoder, prompts, soft, [token for (token,) in spelled], batch_size)
-    else:
-        told = _whole_words(lm, encoder, prompts, soft, words, batch_size)
-    return told.argmax(dim=1).numpy()
+    return _told(lm, encoder, prompts, soft, spelled, batch_size).argmax(dim=1).numpy()
 
 
-def _next_tokens(
-    lm: LanguageModel, encoder: Encoder, prompts: Sequence[Prompt], soft: SoftTokens | None, tokens: list[int],
+def _told(
+    lm: LanguageModel, encoder: Encoder, prompts: Sequence[Prompt], soft: SoftTokens | None, spelled: list[list[int]],
     batch_size: int,
 ) -> torch.Tensor:  # fmt: skip
-    """Logits of some tokens after each prompt, [n, tokens]."""
-    encoded, out = EncodedRows(encoder, prompts), torch.empty(len(prompts), len(tokens))
-    for rows in by_length(encoded.lengths(), batch_size, lm.at_once):
-        hidden = last_hidden(lm, encoder.collate(encoded[rows]).to(lm.device), soft)
-        out[rows] = lm.logits(hidden)[:, tokens].cpu()
+    """Log-probabilities of words, all their tokens, after each prompt, [n, words]. A prompt runs once, and words of
+    several tokens go on from what it left."""
+    encoded, out = EncodedRows(encoder, prompts), torch.empty(len(prompts), len(spelled))
+    ids = pad_sequence([torch.tensor(tokens) for tokens in spelled], batch_first=True, padding_value=-1).to(lm.device)
+    long = (ids[:, 1:] >= 0).any(dim=1)  # [words], those of several tokens
+    size = max(1, batch_size // max(1, int(long.sum())))
+    for rows in tqdm(_as_long(encoded.lengths(), size, lm.at_once), "words", unit="batch", leave=False, delay=2):
+        batch = encoder.collate(encoded[rows]).to(lm.device)
+        hidden, cache = lm.begun(splice(lm, batch, soft), batch.mask)
+        told = lm.logits(at(hidden, batch)).log_softmax(-1)[:, ids[:, 0]]  # [B, words]
+        if long.any():
+            told[:, long] += _rest(lm, batch, cache, ids[long])
+        out[rows] = told.cpu()
     return out
 
 
-def _whole_words(
-    lm: LanguageModel, encoder: Encoder, prompts: Sequence[Prompt], soft: SoftTokens | None, words: Sequence[str],
-    batch_size: int,
-) -> torch.Tensor:  # fmt: skip
-    """Log-probabilities of words, all their tokens, after each prompt, [n, words]."""
-    targets = [f" {word}" for _ in prompts for word in words]
-    encoded = EncodedRows(encoder, [prompt for prompt in prompts for _ in words], targets)
-    out = torch.empty(len(targets))
-    for rows in by_length(encoded.lengths(), batch_size, lm.at_once):
-        batch = encoder.collate(encoded[rows]).to(lm.device)
-        batch = replace(batch, end=batch.end - 1)  # a word may go on: no end token
-        losses, _ = TextLoss().by_token(lm, states(lm, batch, soft), batch)
-        whose = torch.arange(len(rows), device=losses.device).repeat_interleave(batch.end - batch.last)
-        out[rows] = -losses.new_zeros(len(rows)).index_add(0, whose, losses).cpu()
-    return out.view(len(prompts), len(words))
+def _rest(lm: LanguageModel, batch: Batch, cache: Cache, ids: torch.Tensor) -> torch.Tensor:
+    """Log-probabilities of all tokens but the first of words [W, T], -1 behind their end, after each prompt of a
+    batch, [B, W]."""
+    cache.batch_repeat_interleave(len(ids))
+    tails = ids.repeat(len(batch.ids), 1)  # [B * W, T]
+    seen, there = batch.mask.repeat_interleave(len(ids), dim=0), tails[:, 1:] >= 0
+    mask = torch.cat([seen, (tails[:, :-1] >= 0).to(seen.dtype)], dim=1)
+    hidden = lm.hidden(lm.embed(tails[:, :-1].clamp(min=0)), mask, cache)  # [B * W, T - 1, width]
+    said = lm.logits(hidden[there]).log_softmax(-1).gather(1, tails[:, 1:][there][:, None])[:, 0]
+    return said.new_zeros(len(tails)).index_add(0, there.nonzero()[:, 0], said).view(-1, len(ids))
+
+
+def _as_long(lengths: np.ndarray, batch_size: int, positions: int | None) -> list[np.ndarray]:
+    """Row numbers in batches whose rows have one length: what goes on from a cache has no padding before it."""
+    alike = (np.flatnonzero(lengths == length) for length in np.unique(lengths))
+    return [rows[part] for rows in alike for part in by_length(lengths[rows], batch_size, positions)]
 
 
 @torch.no_grad()

@@ -188,7 +188,11 @@ RECIPES = {
     "sella-no-bias": _ablation("CF without biases", changes=(("mf__biases", False),)),
     "sella-rince": _ablation("robust InfoNCE", changes=(("alignment__loss", "rince"),)),
     "sella-whole-loss": _ablation(
-        "loss on the whole prompt", changes=(("tuning__loss_on", "prompt"), ("injection__loss_on", "prompt"))
+        "loss on the whole prompt",
+        changes=(
+            ("tuning__branches", 1), ("tuning__loss_on", "prompt"),  # branches would share the prompt
+            ("injection__branches", 1), ("injection__loss_on", "prompt"),
+        ),
     ),
     "sella-full-precision": _ablation("full precision", changes=(("backbone__quantisation", "none"),)),
     "sella-taste": _beyond(
