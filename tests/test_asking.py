@@ -87,3 +87,6 @@ def test_half_precision_and_training_mode_are_no_matter(lm_folder) -> None:
 def test_bad_input_is_named(lm) -> None:
     with pytest.raises(ValueError, match=r"item tokens have shape \(2, 3\), the batch needs \(2, 64\)"):
         llm.chosen_words(lm, torch.randn(2, 3), WORDS, "", ":")
+    longest = lm.base.config.max_position_embeddings
+    with pytest.raises(ValueError, match=f"reads at most {longest}"):
+        llm.chosen_words(lm, ["No " * (longest + 1)], WORDS, "", ":")

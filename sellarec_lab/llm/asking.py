@@ -32,7 +32,7 @@ def chosen_words(
         words: as they stand behind a space. Where one has several tokens all of them count.
 
     Raises:
-        ValueError: vectors of another width than the model's.
+        ValueError: vectors of another width than the model's, or a name longer than it reads.
     """
     lm.model.eval()
     encoder, (prompts, soft) = Encoder(lm.tokenizer, "plain"), _asked(what, lead, end)
@@ -52,6 +52,7 @@ def _told(
     size = max(1, batch_size // max(1, int(long.sum())))
     for rows in tqdm(_as_long(encoded.lengths(), size, lm.at_once), "words", unit="batch", leave=False, delay=2):
         batch = encoder.collate(encoded[rows]).to(lm.device)
+        lm.check_length(batch.ids.shape[1])
         hidden, cache = lm.begun(splice(lm, batch, soft), batch.mask)
         told = lm.logits(at(hidden, batch)).log_softmax(-1)[:, ids[:, 0]]  # [B, words]
         if long.any():
@@ -65,9 +66,9 @@ def _rest(lm: LanguageModel, batch: Batch, cache: Cache, ids: torch.Tensor) -> t
     batch, [B, W]."""
     cache.batch_repeat_interleave(len(ids))
     tails = ids.repeat(len(batch.ids), 1)  # [B * W, T]
-    seen, there = batch.mask.repeat_interleave(len(ids), dim=0), tails[:, 1:] >= 0
-    mask = torch.cat([seen, (tails[:, :-1] >= 0).to(seen.dtype)], dim=1)
-    hidden = lm.hidden(lm.embed(tails[:, :-1].clamp(min=0)), mask, cache)  # [B * W, T - 1, width]
+    there, inputs = tails[:, 1:] >= 0, lm.embed(tails[:, :-1].clamp(min=0))  # what stands behind a word, it can't see
+    mask = batch.mask.new_ones(len(tails), batch.ids.shape[1] + inputs.shape[1])
+    hidden = lm.hidden(inputs, mask, cache)  # [B * W, T - 1, width]
     said = lm.logits(hidden[there]).log_softmax(-1).gather(1, tails[:, 1:][there][:, None])[:, 0]
     return said.new_zeros(len(tails)).index_add(0, there.nonzero()[:, 0], said).view(-1, len(ids))
 
