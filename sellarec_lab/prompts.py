@@ -24,8 +24,8 @@ PROMPT_TOKENS = 8  # how many learned tokens stand in the place of {prompt}
 
 
 class Text(NamedTuple):
-    """A stretch of text. ``role`` is "frame", "history", "title", "code" or "token" (words that a system has added to
-    the vocabulary: they alone may spell such a word); ``item_id`` names the item of a title."""
+    """A stretch of text. ``role`` is "frame", "history", "disliked", "title", "code" or "token" (words that a system
+    has added to the vocabulary: they alone may spell such a word); ``item_id`` names the item of a title."""
 
     text: str
     role: str = "frame"
@@ -45,11 +45,12 @@ Segment = Text | Slot
 
 
 class Row(NamedTuple):
-    """What a prompt speaks about: user, item, and the liked items that it shows, oldest first."""
+    """What a prompt speaks about: user, item, and the liked and the disliked items that it shows, oldest first."""
 
     user_id: int
     item_id: int
     shown: tuple[int, ...]
+    disliked: tuple[int, ...] = ()
 
 
 class Kind(NamedTuple):
@@ -74,7 +75,8 @@ KINDS: dict[str, Kind] = {
 
 @dataclass(frozen=True)
 class Template:
-    """Pieces of the user's turn with the fields {history}, {title} and the kinds of soft tokens; the two answers."""
+    """Pieces of the user's turn with the fields {history}, {disliked}, {title} and the kinds of soft tokens; the two
+    answers."""
 
     pieces: tuple[str, ...]
     system: str = ""
@@ -88,6 +90,7 @@ TEMPLATES = {
         (
             "{prompt}",
             "Favourites: {history}. ",
+            "Dislikes: {disliked}. ",
             "Taste:{user}. ",
             "History:{taste}. ",
             "Offer: {title}",
@@ -101,6 +104,7 @@ TEMPLATES = {
         (
             "{prompt}",
             "Favourites: {history}\n",
+            "Dislikes: {disliked}\n",
             "Feature of the user: {user}\n",
             "Feature of the favourites: {taste}\n",
             "Feature of the candidate: {item}",
@@ -183,6 +187,7 @@ class Writer:
         titles: title by item id, ``titles[0]`` is the empty title of the padding item.
         slots: kinds of soft tokens in the prompt.
         longest: how many of the most recent liked titles are shown.
+        disliked: how many of the most recent disliked titles are shown beside them.
         codes: words that stand where the user's and the item's soft tokens would (binary codes).
 
     Raises:
@@ -193,6 +198,7 @@ class Writer:
     titles: Sequence[str]
     slots: tuple[str, ...] = ()
     longest: int = 10
+    disliked: int = 0
     codes: CodeWords | None = None
 
     def __post_init__(self):
@@ -212,20 +218,20 @@ class Writer:
         found = template(config.template)
         if missing := [kind for kind in slots if not any(f"{{{kind}}}" in piece for piece in found.pieces)]:
             raise ValueError(f"template {config.template!r} has no piece with {{{missing[0]}}}; add one to TEMPLATES")
-        return cls(found, titles, slots, config.history, codes)
+        return cls(found, titles, slots, config.history, config.disliked, codes)
 
-    def write(self, user_id: int, item_id: int, history: Sequence[int]) -> Prompt:
-        """The prompt about a user and an item. ``history`` are liked items, oldest first; the last ``longest`` are
-        shown, and the item itself never is: it would answer the question.
+    def write(self, user_id: int, item_id: int, history: Sequence[int], disliked: Sequence[int] = ()) -> Prompt:
+        """The prompt about a user and an item. ``history`` are liked items, oldest first, of which the last ``longest``
+        are shown; so with ``disliked`` ones. The item itself never is: it would answer the question.
 
         Raises:
             ValueError: the padding item or an empty title would reach the prompt.
         """
-        shown = tuple(i for i in history if i != item_id)[-self.longest :] if self.longest else ()
-        for item in (*shown, item_id):
+        shown, beside = _last(history, self.longest, item_id), _last(disliked, self.disliked, item_id)
+        for item in (*shown, *beside, item_id):
             if item == 0 or not self.titles[item].strip(_UNSEEN):
                 raise ValueError(f"item {item} has no title (0 is padding): it must not reach a prompt; check the data")
-        fields = self._fields(Row(user_id, item_id, shown))
+        fields = self._fields(Row(user_id, item_id, shown, beside))
         segments = tuple(s for piece in self.template.pieces for s in _filled(piece, fields))
         return Prompt(segments, self.template.system, self.template.answers, user_id, item_id)
 
@@ -236,7 +242,8 @@ class Writer:
 
     def _fields(self, row: Row) -> dict[str, list[Segment]]:
         fields: dict[str, list[Segment]] = {
-            "history": _joined([Text(self.titles[i], "history", i) for i in row.shown], self.template.joiner),
+            "history": self._listed("history", row.shown),
+            "disliked": self._listed("disliked", row.disliked),
             "title": [Text(self.titles[row.item_id], "title", row.item_id)],
             **{name: list(kind.slots(row)) if name in self.slots else [] for name, kind in KINDS.items()},
         }
@@ -246,40 +253,47 @@ class Writer:
                 fields[name] += [Text(word, "code")] if word else []
         return fields
 
+    def _listed(self, role: str, items: Sequence[int]) -> list[Segment]:
+        return _joined([Text(self.titles[i], role, i) for i in items], self.template.joiner)
+
 
 class PromptRows(Sequence[Prompt]):
-    """The prompts of a frame's rows (``user_id, item_id, history``), each written when it is asked for."""
+    """The prompts of a frame's rows, each written when it is asked for. The frame has ``user_id, item_id, history``,
+    and ``disliked`` where the writer shows such titles."""
 
     def __init__(self, writer: Writer, frame: pd.DataFrame):
         self.writer = writer
         self._users, self._items = frame["user_id"].to_numpy(), frame["item_id"].to_numpy()
         self._histories = frame["history"].to_numpy()
+        self._disliked = frame["disliked"].to_numpy() if writer.disliked else [()] * len(frame)
 
     def __len__(self) -> int:
         return len(self._users)
 
     def __getitem__(self, row: int) -> Prompt:
-        return self.writer.write(int(self._users[row]), int(self._items[row]), self._histories[row])
+        told = self._histories[row], self._disliked[row]
+        return self.writer.write(int(self._users[row]), int(self._items[row]), *told)
 
     def families(self) -> np.ndarray:
         """A number a row [n], the same where user and history are: such prompts begin alike."""
-        shown = self.writer.longest
-        return pd.factorize(pd.Series(
-            [(user, *history[max(0, len(history) - shown) :]) for user, history in zip(self._users, self._histories)]
-        ))[0]  # fmt: skip
+        liked, disliked = self.writer.longest, self.writer.disliked
+        rows = zip(self._users, self._histories, self._disliked)
+        return pd.factorize(pd.Series([(u, _last(h, liked), _last(d, disliked)) for u, h, d in rows]))[0]
 
 
 def shared_histories(frame: pd.DataFrame, older: int) -> pd.DataFrame:
     """The rows with histories that up to ``older`` likes may be missing from, so that more rows of a user share one.
 
-    Of rows whose histories are equally long up to that, all get the shortest: nobody sees what came later.
+    Of rows whose histories are equally long up to that, all get the shortest: nobody sees what came later. A column
+    ``disliked`` goes with it.
     """
     if not older:
         return frame
     likes = frame["history"].map(len)
     family = [frame["user_id"], likes // (older + 1)]
     first = likes.groupby(family).transform("idxmin")
-    return frame.assign(history=frame["history"].loc[first].to_numpy())
+    told = [column for column in ("history", "disliked") if column in frame]
+    return frame.assign(**{column: frame[column].loc[first].to_numpy() for column in told})
 
 
 def _word(row: ArrayLike) -> str:
@@ -301,6 +315,11 @@ def _filled(piece: str, fields: dict[str, list[Segment]]) -> list[Segment]:
     if inner and isinstance(inner[0], Text) and inner[0].role == "code" and not before.endswith(" "):
         before += " "  # a code is a word
     return [s for s in (Text(before), *inner, Text(after)) if not isinstance(s, Text) or s.text]
+
+
+def _last(items: Sequence[int], count: int, but: int = 0) -> tuple[int, ...]:
+    """The last ``count`` items, without one."""
+    return tuple(i for i in items if i != but)[-count:] if count else ()
 
 
 def _joined(parts: list[Text], joiner: str) -> list[Segment]:

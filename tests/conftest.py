@@ -87,7 +87,7 @@ def untrained(lm_folder, toy):
         parts |= {"prompt": projector.learned_prompt(lm.word_embeddings, prompts.PROMPT_TOKENS)}
         soft = projector.Projector(parts, {kind: projector.FILLERS[kind] for kind in recipe.slots})
         codes = prompts.CodeWords([f"u{i}" for i in range(users)], [f"c{i}" for i in range(items)])
-        shown = config.PromptConfig(history=4)
+        shown = recipe.applied(config.preset("tiny", prompt__history=4)).prompt
         writer = prompts.Writer.of(shown, toy.titles, recipe.slots, codes if recipe.codes else None)
         profiles, backbone = data.Profiles.of(toy), config.BackboneConfig()
         return sella.Recommender(lm, backbone, shown, recipe, profiles, soft if recipe.slots else None, writer)

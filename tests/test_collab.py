@@ -62,6 +62,18 @@ def test_the_same_seed_gives_the_same_model(toy):
     assert torch.equal(a.users.weight, b.users.weight)
 
 
+def test_a_model_of_means_so_far_reads_what_came_before_each_row(toy):
+    rows = pd.concat([toy.train, toy.valid, toy.test]).sort_index()
+    model = collab.MeanSoFar(toy)
+    out = model.predict(toy.test)
+    assert list(out) == [*toy.test, "score"]
+    items, overall = collab.item_mean_scores(toy.train, toy.test)["score"], toy.train["label"].mean()
+    for row, told in toy.test.head(20).iterrows():
+        before = rows[(rows["user_id"] == told["user_id"]) & (rows.index < row)]["label"]
+        share = (before.sum() + 5 * overall) / (len(before) + 5)
+        assert out["score"][row] == pytest.approx(items[row] + np.log(share / (1 - share)))
+
+
 def test_mean_scores_by_hand():
     train = pd.DataFrame({"user_id": [1, 1, 2], "item_id": [1, 2, 1], "label": [1, 0, 1]})
     frame = pd.DataFrame({"user_id": [1, 3], "item_id": [1, 9], "label": [1, 0]})

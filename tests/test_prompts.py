@@ -36,6 +36,30 @@ def test_only_the_most_recent_history_is_shown():
     assert prompts.Writer(TINY, TITLES, longest=1).write(7, 4, (1, 2, 1, 2)).text == "Favourites: Alien. Offer: Up?"
 
 
+def test_the_most_recent_dislikes_are_shown_where_asked_for():
+    writer = prompts.Writer(TINY, TITLES, longest=2, disliked=1)
+    prompt = writer.write(7, 4, (1,), (1, 2, 4))
+    assert prompt.text == "Favourites: Heat. Dislikes: Alien. Offer: Up?"
+    assert Text("Alien", "disliked", 2) in prompt.segments
+    assert writer.write(7, 4, (1,), (4,)).text == "Favourites: Heat. Offer: Up?"
+    assert prompts.Writer(TINY, TITLES).write(7, 4, (1,), (2,)).text == "Favourites: Heat. Offer: Up?"
+    with pytest.raises(ValueError, match="item 0 has no title"):
+        writer.write(7, 4, (1,), (0,))
+
+
+def test_rows_with_other_dislikes_begin_otherwise():
+    frame = pd.DataFrame({"user_id": 7, "item_id": 4, "history": [(1,)] * 4, "disliked": [(), (2,), (3, 2), (3,)]})
+    assert prompts.PromptRows(prompts.Writer(TINY, TITLES, disliked=1), frame).families().tolist() == [0, 1, 1, 2]
+    assert prompts.PromptRows(prompts.Writer(TINY, TITLES), frame).families().tolist() == [0] * 4
+
+
+def test_rows_that_share_a_history_share_what_was_disliked_then():
+    told = {"history": [(), (1,), (1, 2)], "disliked": [(3,), (3, 4), (3, 4, 5)]}
+    shared = prompts.shared_histories(pd.DataFrame({"user_id": 7, "item_id": [1, 2, 6], **told}), older=1)
+    assert shared["history"].tolist() == [(), (), (1, 2)]
+    assert shared["disliked"].tolist() == [(3,), (3,), (3, 4, 5)]
+
+
 def test_unknown_slots_are_refused():
     with pytest.raises(ValueError, match="known kinds: user, item, warm"):
         prompts.Writer(TINY, TITLES, ("genre",)).write(7, 4, ())

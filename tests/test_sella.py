@@ -6,12 +6,14 @@ from pathlib import Path
 import apart
 import benches
 import numpy as np
+import pandas as pd
 import peft
 import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from sellarec_lab import config, data, llm, sella
+from sellarec_lab.sella.explanation import shown_titles
 
 
 @pytest.fixture(scope="module")
@@ -72,6 +74,32 @@ def test_frames_are_looked_at_before_they_are_scored(trained, toy, change, says)
     frame.at[7, column] = value
     with pytest.raises(data.DataError, match=says):
         trained.predict(frame)
+
+
+def test_a_rating_aware_prompt_tells_what_was_disliked_before_its_row_and_nothing_later(untrained, toy):
+    model = untrained("sella-disliked")
+    rows = pd.concat([toy.train, toy.valid, toy.test]).sort_index()
+    told = model.prompts(toy.test)
+    for place, (row, asked) in enumerate(toy.test.iterrows()):
+        before = rows[(rows["user_id"] == asked["user_id"]) & (rows.index < row) & (rows["label"] == 0)]["item_id"]
+        shown = list(shown_titles(told[place], "disliked"))
+        assert shown == before.tolist()[-5:]
+        assert told[place] == model.prompt(asked["user_id"], asked["item_id"], asked["history"])
+    assert any(shown_titles(prompt, "disliked") for prompt in told)
+    edited = toy.test.head(3).assign(disliked=[(1,), (2,), ()])
+    assert list(shown_titles(model.prompts(edited)[1], "disliked")) == [2]
+    with pytest.raises(data.DataError, match=r"column disliked: expected item ids from 1 to 16, found \(17,\)"):
+        model.predict(toy.test.head(1).assign(disliked=[(17,)]))
+
+
+def test_a_ranking_tells_every_candidate_of_the_same_dislikes(untrained, toy):
+    model, asked = untrained("sella-disliked"), toy.test[toy.test["label"] == 0].iloc[-1]
+    user, history = asked["user_id"], asked["history"]
+    then = model.profiles.disliked(user, history[-1])
+    assert then != model.profiles.disliked(user)
+    for items in ([asked["item_id"]], [3, asked["item_id"], 5]):
+        prompts = [model.prompt(user, i, history, then) for i in items]
+        assert model.score_items(user, items, history) == pytest.approx(model.score_prompts(prompts), abs=1e-4)
 
 
 def test_likes_alone_are_refused_before_anything_trains(toy_cfg, toy):

@@ -7,7 +7,14 @@ too, learns its priors by expectation maximisation instead.
 """
 
 from sellarec_lab.collab.codes import BinaryCodes, Bits, binarised
-from sellarec_lab.collab.counts import Counts, item_mean_scores, mean_scores, popularity_scores, user_mean_scores
+from sellarec_lab.collab.counts import (
+    Counts,
+    MeanSoFar,
+    item_mean_scores,
+    mean_scores,
+    popularity_scores,
+    user_mean_scores,
+)  # fmt: skip
 from sellarec_lab.collab.lightgcn import LightGCN
 from sellarec_lab.collab.mf import MatrixFactorisation
 from sellarec_lab.collab.next_item import ItemNeighbours, NextItemSASRec, PopularNext, next_item_stage, train_next_item
@@ -19,7 +26,7 @@ from sellarec_lab.collab.vectors import FixedVectors, Vectors, from_vectors
 
 __all__ = [
     "DIN", "MODELS", "BinaryCodes", "Bits", "Counts", "FixedVectors", "ItemNeighbours", "Kind", "LightGCN",
-    "MatrixFactorisation", "NextItemSASRec", "Pointwise", "PopularNext", "RLFM", "SASRec", "Vectors", "binarised",
-    "from_vectors", "item_mean_scores", "mean_scores", "new", "next_item_stage", "padded_histories",
+    "MatrixFactorisation", "MeanSoFar", "NextItemSASRec", "Pointwise", "PopularNext", "RLFM", "SASRec", "Vectors",
+    "binarised", "from_vectors", "item_mean_scores", "mean_scores", "new", "next_item_stage", "padded_histories",
     "popularity_scores", "rating_batches", "stage", "train", "train_next_item", "train_rlfm", "user_mean_scores",
 ]  # fmt: skip

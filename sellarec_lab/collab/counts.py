@@ -1,4 +1,5 @@
-"""Baselines that count and learn nothing. All read ``train`` alone and return the frame with a float ``score``."""
+"""Baselines that count and learn nothing. They return the frame with a float ``score``; all but one read ``train``
+alone."""
 
 from collections.abc import Callable
 
@@ -36,6 +37,15 @@ def mean_scores(train: pd.DataFrame, frame: pd.DataFrame, strength: float = STRE
     return frame.assign(score=items + users)
 
 
+def mean_so_far_scores(train: pd.DataFrame, frame: pd.DataFrame, strength: float = STRENGTH) -> pd.DataFrame:
+    """Item mean in train and the user's share of likes before each row, as a sum of logits: what a model is measured
+    against that is told what users liked and disliked (``history`` and ``disliked``), also after train."""
+    overall = train["label"].mean()
+    liked, disliked = (frame[column].map(len).to_numpy() for column in ("history", "disliked"))
+    share = (liked + strength * overall) / (liked + disliked + strength)
+    return frame.assign(score=_mean_logits(train, frame, "item_id", strength) + np.log(share / (1 - share)))
+
+
 def popularity_scores(train: pd.DataFrame, frame: pd.DataFrame) -> pd.DataFrame:
     """Number of train rows of the item, liked or not; an unseen item has 0."""
     counts = train["item_id"].value_counts()
@@ -59,3 +69,14 @@ class Counts(Ranker):
     def predict(self, frame: pd.DataFrame) -> pd.DataFrame:
         """The frame's rows with a float ``score``."""
         return self._scores(self._train, frame)
+
+
+class MeanSoFar(Counts):
+    """`mean_so_far_scores` as a model."""
+
+    def __init__(self, data: Interactions):
+        super().__init__(mean_so_far_scores, data)
+
+    def predict(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """The frame's rows with a float ``score``."""
+        return frame.assign(score=super().predict(self.profiles.with_disliked(frame))["score"])

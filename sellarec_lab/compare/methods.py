@@ -106,6 +106,12 @@ METHODS: dict[str, Method] = {
     "item-mean": _counts("Item mean", "smoothed share of likes of the item in train", collab.item_mean_scores),
     "user-mean": _counts("User mean", "smoothed share of likes of the user in train", collab.user_mean_scores),
     "means": _counts("Item mean + user mean", "sum of the two as logits: two numbers a row", collab.mean_scores),
+    "means-so-far": Method(
+        "Item mean + user's mean so far", "reference",
+        "the user's share of likes before the row, also after train: what a rating-aware history can tell",
+        put_together("means-so-far", lambda cfg, data: collab.MeanSoFar(data), code=("sellarec_lab.collab.counts",)),
+        tasks=("rating",),
+    ),
     "mf-plain": _collab("MF without biases", "mf_plain", "matrix factorisation as the CoLLM family trains it"),
     "mf": _collab("MF with biases", "mf", "Koren et al. 2009, logistic loss, decay on used rows only"),
     "aligned-mf": Method(

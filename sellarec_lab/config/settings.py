@@ -52,6 +52,7 @@ class PromptConfig:
 
     template: str = "tiny"
     history: Amount = 10  # most recent liked titles shown
+    disliked: Amount = 0  # most recent disliked titles shown: the papers of this family show none
     titles: Literal["own", "undated", "genres", "numbers", "shuffled"] = "own"  # see `data.shown_titles`
 
 

@@ -62,7 +62,8 @@ def count(k: int) -> int:
 
 
 def rows(profiles: Profiles, frame: pd.DataFrame) -> pd.DataFrame:
-    """The frame, if it has ``user_id``, ``item_id`` and ``history``, all of them known.
+    """The frame, if it has ``user_id``, ``item_id`` and ``history``, all of them known, and ``disliked`` where it has
+    that.
 
     Raises:
         DataError: it does not; names row and column.
@@ -72,15 +73,19 @@ def rows(profiles: Profiles, frame: pd.DataFrame) -> pd.DataFrame:
     known = {"user_id": list(profiles.seen), "item_id": range(1, profiles.n_items + 1)}
     for column, ids in known.items():
         _refuse(frame, column, ~frame[column].isin(ids), f"an id from {min(ids)} to {max(ids)} that the data holds")
-    listed = frame["history"].map(
-        lambda history: isinstance(history, Sequence | np.ndarray) and not isinstance(history, str)
-    )
-    _refuse(frame, "history", ~listed.astype(bool), "a tuple of item ids, oldest first")
-    strange = set(chain.from_iterable(frame["history"])) - set(range(1, profiles.n_items + 1))
-    if strange:
-        odd = frame["history"].map(lambda history: not strange.isdisjoint(history)).astype(bool)
-        _refuse(frame, "history", odd, f"item ids from 1 to {profiles.n_items}")
+    for column in ("history", "disliked"):
+        if column in frame:
+            _check_lists(profiles, frame, column)
     return frame
+
+
+def _check_lists(profiles: Profiles, frame: pd.DataFrame, column: str) -> None:
+    listed = frame[column].map(lambda ids: isinstance(ids, Sequence | np.ndarray) and not isinstance(ids, str))
+    _refuse(frame, column, ~listed.astype(bool), "a tuple of item ids, oldest first")
+    strange = set(chain.from_iterable(frame[column])) - set(range(1, profiles.n_items + 1))
+    if strange:
+        odd = frame[column].map(lambda ids: not strange.isdisjoint(ids)).astype(bool)
+        _refuse(frame, column, odd, f"item ids from 1 to {profiles.n_items}")
 
 
 def _refuse(frame: pd.DataFrame, column: str, bad: pd.Series, expected: str) -> None:

@@ -54,9 +54,10 @@ class OwnIds:
             DataError: a column is missing; an id is unknown, with its row.
         """
         asked = frame.assign(**{f"{kind}_id": self._column(frame, kind) for kind in ("user", "item")})
-        if "history" in frame:
-            told = [self._items(_list(frame, row, ids)) for row, ids in enumerate(frame["history"])]
-            asked["history"] = pd.Series(map(tuple, told), index=frame.index, dtype=object)
+        for column in ("history", "disliked"):
+            if column in frame:
+                told = [self._items(_list(frame, row, column)) for row in range(len(frame))]
+                asked[column] = pd.Series(map(tuple, told), index=frame.index, dtype=object)
         return frame.assign(score=self.model.predict(asked)["score"].to_numpy())
 
     def rank(self, queries: pd.DataFrame) -> pd.DataFrame:
@@ -98,8 +99,9 @@ class OwnIds:
         return found.assign(item_id=self._own["item"][found["item_id"].to_numpy() - 1])
 
 
-def _list(frame: pd.DataFrame, row: int, ids: Any) -> Iterable[Any]:
+def _list(frame: pd.DataFrame, row: int, column: str) -> Iterable[Any]:
+    ids = frame[column].iloc[row]
     if isinstance(ids, str) or not isinstance(ids, Sequence | np.ndarray):
-        where = f"frame, row {frame.index[row]}, column history"
+        where = f"frame, row {frame.index[row]}, column {column}"
         raise problem(where, "a tuple of item ids, oldest first", repr(ids), "Correct it.")
     return ids

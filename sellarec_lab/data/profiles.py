@@ -55,6 +55,21 @@ class Profiles:
     def n_items(self) -> int:
         return len(self.titles) - 1
 
+    def disliked(self, user_id: int, before: int | None = None) -> tuple[int, ...]:
+        """What a user rated and did not like, oldest first: all of it, or what came ``before`` a certain item, where
+        the user rated that."""
+        seen, liked = self.seen[user_id], set(self.liked.get(user_id, ()))
+        end = seen.index(before) if before in seen else len(seen)
+        return tuple(item for item in seen[:end] if item not in liked)
+
+    def with_disliked(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """Rows (``user_id, item_id``) with a column ``disliked``: items that the user had rated and not liked before
+        the row, oldest first. A column that is there stays."""
+        if "disliked" in frame:
+            return frame
+        told = [self.disliked(user, item) for user, item in zip(frame["user_id"], frame["item_id"])]
+        return frame.assign(disliked=pd.Series(told, index=frame.index, dtype=object))
+
 
 class Recommends:
     """``recommend`` for whatever has ``profiles`` and can score items for one user."""

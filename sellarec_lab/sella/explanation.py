@@ -14,7 +14,7 @@ from sellarec_lab.prompts import Prompt, Slot, Text
 
 
 class LeftOut(NamedTuple):
-    """A title of the history that the prompt shows, and the score of the same prompt without it."""
+    """A title that the prompt shows, liked or disliked, and the score of the same prompt without it."""
 
     item_id: int
     title: str
@@ -39,7 +39,7 @@ class Explanation:
         prompt: what was asked.
         tokens: the tokens as text, soft tokens by name.
         roles: at a soft token its kind (one of `prompts.KINDS`), else the role of its text ("frame", "history",
-            "title", "code"). Nothing else says what is soft: a title that spells ``<Item_ID>`` is a title.
+            "disliked", "title", "code"). Nothing else says what is soft: a title that spells ``<Item_ID>`` is a title.
         ids: the token ids; at a soft token the padding id, which is never read.
         score: logit(Yes) − logit(No).
         without: kind → score of the prompt without all its tokens of this kind; the words stay.
@@ -93,7 +93,7 @@ class Explanation:
 
 class Span(NamedTuple):
     """A segment of the prompt among its tokens: ``first`` to ``end`` − 1. ``kind`` is a soft token's kind, or
-    "history", "title", "code" or "frame"."""
+    "history", "disliked", "title", "code" or "frame"."""
 
     name: str
     kind: str
@@ -121,7 +121,7 @@ def explain(model, prompt: Prompt, drop: Callable[[int], Prompt] | None = None) 
     """
     encoded = model.encoder.encode(prompt)
     kinds = list(dict.fromkeys(slot.kind for slot in prompt.slots))
-    titles = shown_titles(prompt) if drop else {}
+    titles = shown_titles(prompt) | shown_titles(prompt, "disliked") if drop else {}
     variants = [*(prompts.without_slot(prompt, kind) for kind in kinds), *map(drop, titles)]
     score, *rest = model.score_prompts([prompt, *variants]).tolist()
     left_out = [LeftOut(*title, s) for title, s in zip(titles.items(), rest[len(kinds) :], strict=True)]
@@ -131,9 +131,9 @@ def explain(model, prompt: Prompt, drop: Callable[[int], Prompt] | None = None) 
     )  # fmt: skip
 
 
-def shown_titles(prompt: Prompt) -> dict[int, str]:
-    """Item id → title of the history that a prompt shows, oldest first."""
-    return {s.item_id: s.text for s in prompt.segments if isinstance(s, Text) and s.role == "history"}
+def shown_titles(prompt: Prompt, role: str = "history") -> dict[int, str]:
+    """Item id → title of the history that a prompt shows, oldest first: of what was liked, or "disliked"."""
+    return {s.item_id: s.text for s in prompt.segments if isinstance(s, Text) and s.role == role}
 
 
 def spans_of(prompt: Prompt, encoded: Encoded) -> list[Span]:

@@ -4,7 +4,7 @@ from torch import nn
 
 from sellarec_lab import llm, metrics, training
 from sellarec_lab.config import InjectionConfig, Preset, TuningConfig
-from sellarec_lab.data import Interactions, judging_rows
+from sellarec_lab.data import Interactions, Profiles, judging_rows
 from sellarec_lab.prompts import PromptRows, Writer, shared_histories
 from sellarec_lab.runtime import Stage
 
@@ -14,7 +14,8 @@ def learn_answers(
     stage: Stage, label: str, soft: nn.Module | None = None,
 ) -> training.History:  # fmt: skip
     """Optimise the answer's likelihood on train, judged by the AUC on valid; the best state stays in the model."""
-    train = shared_histories(data.train, settings.older)
+    told = Profiles.of(data).with_disliked if writer.disliked else lambda frame: frame
+    train = shared_histories(told(data.train), settings.older)
     prompts, encoder = PromptRows(writer, train), llm.Encoder(lm.tokenizer, lm.template)
     labels, users = data.train["label"].to_numpy(), data.train["user_id"].to_numpy()
     answers = encoder.answer_ids(prompts[0])
@@ -22,7 +23,7 @@ def learn_answers(
     if pairwise := getattr(settings, "pairwise", 0.0):
         losses.append(llm.PairLoss(answers, pairwise))
 
-    judging = judging_rows(data.valid, cfg.valid_rows, cfg.seed)
+    judging = told(judging_rows(data.valid, cfg.valid_rows, cfg.seed))
     asked = PromptRows(writer, judging)
     alike = asked.families()
 

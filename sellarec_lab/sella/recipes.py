@@ -127,16 +127,27 @@ def _ablation(title: str, **fields: Any) -> Recipe:
     return dataclasses.replace(SELLA, title=f"SeLLa-Rec, {title}", group="ablation", source=_ONE, **fields)
 
 
-_RETOLD = {  # what stands for an item in the prompt: group, what the row says, why
-    "numbers": ("control", "numbers for titles", "nothing that the language model has read about an item can help"),
-    "shuffled": ("control", "titles shuffled", "what the language model has read about an item misleads"),
-    "genres": ("beyond", "genres", "genres in brackets behind every title, in the place of its year"),
-}
+_RETOLD = {  # what the prompt says: group, what the row says, why, the field of the prompt and its value
+    "numbers": (
+        "control", "numbers for titles", "nothing that the language model has read about an item can help",
+        ("titles", "numbers"),
+    ),
+    "shuffled": (
+        "control", "titles shuffled", "what the language model has read about an item misleads", ("titles", "shuffled")
+    ),
+    "genres": (
+        "beyond", "genres", "genres in brackets behind every title, in the place of its year", ("titles", "genres")
+    ),
+    "disliked": (
+        "beyond", "rating-aware history", "the last five titles that the user disliked before the row, beside those "
+        "that were liked: more than the papers of this family tell", ("disliked", 5),
+    ),
+}  # fmt: skip
 
 
-def _retold(name: str, titles: str) -> Recipe:
-    (group, says, source), before = _RETOLD[titles], RECIPES[name]
-    changes = (*before.changes, ("prompt__titles", titles))
+def _retold(name: str, how: str) -> Recipe:
+    (group, says, source, (field, value)), before = _RETOLD[how], RECIPES[name]
+    changes = (*before.changes, (f"prompt__{field}", value))
     return dataclasses.replace(before, title=f"{before.title}, {says}", group=group, source=source, changes=changes)
 
 
@@ -213,9 +224,9 @@ RECIPES = {
     ),
 }  # fmt: skip
 
-_CONTROLS = [(name, titles) for titles in ("numbers", "shuffled") for name in ("zero-shot", "tallrec")]
-_GENRES = [(name, "genres") for name in ("tallrec", "sella")]
-RECIPES |= {f"{name}-{titles}": _retold(name, titles) for name, titles in _CONTROLS + _GENRES}
+_CONTROLS = [(name, how) for how in ("numbers", "shuffled") for name in ("zero-shot", "tallrec")]
+_TOLD_MORE = [(name, how) for how in ("genres", "disliked") for name in ("tallrec", "sella")]
+RECIPES |= {f"{name}-{how}": _retold(name, how) for name, how in _CONTROLS + _TOLD_MORE}
 
 
 def recipe(name: str) -> Recipe:

@@ -41,20 +41,25 @@ class Recommender(Ranker):
         self.encoder = llm.Encoder(lm.tokenizer, lm.template)
         self.answer_ids = self.encoder.answer_ids(self.prompt(next(iter(profiles.seen)), 1))
 
-    def prompt(self, user_id: int, item_id: int, history: Sequence[int] | None = None) -> Prompt:
-        """The prompt for one user and item; ``history`` (item ids, oldest first) defaults to all that the user liked
-        so far.
+    def prompt(
+        self, user_id: int, item_id: int, history: Sequence[int] | None = None, disliked: Sequence[int] | None = None
+    ) -> Prompt:
+        """The prompt for one user and item. ``history`` (item ids, oldest first) defaults to all that the user liked
+        so far, ``disliked`` to what the user disliked: with a history before the item, without one so far.
 
         Raises:
             UnknownIdError: a user, an item or a history that the data does not hold.
         """
         user_id, (item_id,) = asked.user(self.profiles, user_id), asked.items(self.profiles, [item_id])
         known = self.profiles.liked.get(user_id, []) if history is None else history
-        return self.writer.write(user_id, item_id, asked.items(self.profiles, known, "history: item"))
+        if disliked is None:
+            disliked = self.profiles.disliked(user_id, None if history is None else item_id)
+        told = (asked.items(self.profiles, *ids) for ids in ((known, "history: item"), (disliked, "disliked: item")))
+        return self.writer.write(user_id, item_id, *told)
 
     def prompts(self, frame: pd.DataFrame) -> PromptRows:
         """One prompt a row, with the row's own history."""
-        return PromptRows(self.writer, frame)
+        return PromptRows(self.writer, self.profiles.with_disliked(frame) if self.writer.disliked else frame)
 
     def score_prompts(self, many: Sequence[Prompt], shared: bool = False) -> np.ndarray:
         """Scores of any prompts, float32 [n]; ``shared``: a beginning that many have in common runs once for them."""
@@ -74,14 +79,26 @@ class Recommender(Ranker):
         return frame.assign(score=scores.astype(float))
 
     def score_items(self, user_id: int, items: Sequence[int], history: Sequence[int] | None = None) -> np.ndarray:
-        """Scores of many items for one user, float32 [n]: the part of the prompt that they share runs once."""
-        return self.score_prompts([self.prompt(user_id, i, history) for i in items], shared=True)
+        """Scores of many items for one user, float32 [n]: the part of the prompt that they share runs once. What the
+        user disliked after the last of the ``history`` is not told."""
+        disliked = self._disliked_with(asked.user(self.profiles, user_id), history)
+        return self.score_prompts([self.prompt(user_id, i, history, disliked) for i in items], shared=True)
+
+    def _disliked_with(self, user_id: int, history: Sequence[int] | None) -> tuple[int, ...]:
+        """What was disliked when a history was all that was liked."""
+        if history is None:
+            return self.profiles.disliked(user_id)
+        return self.profiles.disliked(user_id, history[-1]) if len(history) else ()
 
     def explain(self, user_id: int, item_id: int, history: list[int] | None = None) -> Explanation:
         """Take one prediction apart: the prompt, its tokens, and the score without each soft token and each title."""
         prompt = self.prompt(user_id, item_id, history)
-        shown = shown_titles(prompt)
-        return explain(self, prompt, lambda gone: self.prompt(user_id, item_id, [i for i in shown if i != gone]))
+        liked, disliked = (shown_titles(prompt, role) for role in ("history", "disliked"))
+
+        def drop(gone: int) -> Prompt:
+            return self.prompt(user_id, item_id, *([i for i in shown if i != gone] for shown in (liked, disliked)))
+
+        return explain(self, prompt, drop)
 
     @torch.no_grad()
     def logits(self, prompt: Prompt) -> torch.Tensor:

@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from sellarec_lab.prompts import KINDS
+from sellarec_lab.prompts import KINDS, Text
 from sellarec_lab.views.style import AGAINST, FOR
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ _LOOKS = {
     "frame": _BOX + "background:#F6F6F6;border:1px solid #E2E2E2;color:#444444",
     "code": _BOX + "background:#F6F6F6;border:1px dashed #666666;color:#222222",
     "history": _BOX + "background:#EAF3FA;border:1px solid #B9D4E8;color:#222222",
+    "disliked": _BOX + "background:#F7ECF2;border:1px dashed #CC79A7;color:#222222",
     "title": _BOX + "background:#FFF3D6;border:1px solid #D9A521;color:#222222;font-weight:bold",
 }
 _SOFT = "background:{0};border:1px solid {0};color:#FFFFFF;font-weight:bold"
@@ -71,7 +72,7 @@ def prompt_tokens(explanation: Explanation) -> Html:
     Raises:
         ValueError: a role that no token has.
     """
-    shown = f"{boxes(explanation)}<br>{verdict(explanation)}{answers(explanation)}{legend(explanation.positions)}"
+    shown = f"{boxes(explanation)}<br>{verdict(explanation)}{answers(explanation)}{_legend_of(explanation)}"
     return Html(f"{FRAME}{shown}</div>")
 
 
@@ -88,7 +89,11 @@ def attribution(explanation: Explanation) -> Html:
 def parts(explanation: Explanation) -> list[Part]:
     """All that was left out, in the prompt's order: soft tokens, then titles."""
     slots = [Part(KINDS[kind].shown, KINDS[kind].colour, rest, kind) for kind, rest in explanation.without.items()]
-    return slots + [Part(gone.title, "", gone.score, gone.item_id) for gone in explanation.without_titles]
+    disliked = {s.item_id for s in explanation.prompt.segments if isinstance(s, Text) and s.role == "disliked"}
+    return slots + [
+        Part(f"disliked: {gone.title}" if gone.item_id in disliked else gone.title, "", gone.score, gone.item_id)
+        for gone in explanation.without_titles
+    ]
 
 
 def boxes(explanation: Explanation, ids: bool = True, hints: Sequence[str] = ()) -> str:
@@ -220,9 +225,17 @@ def _round_up(reach: float) -> float:
     return next(step * scale for step in (1, 2, 5, 10) if reach <= step * scale)
 
 
-def legend(kinds: Iterable[str] = KINDS, off: Iterable[str] = ()) -> str:
-    """What the colours of the boxes mean: these kinds of soft tokens, struck out those that are ``off``; and text."""
-    names = {kind: KINDS[kind].shown for kind in kinds} | {role: role for role in ("history", "title", "frame")}
+def _legend_of(explanation: Explanation) -> str:
+    """The legend of what an explanation shows."""
+    beside = ("disliked",) * ("disliked" in explanation.roles)
+    return legend(explanation.positions, texts=("history", *beside, "title", "frame"))
+
+
+def legend(
+    kinds: Iterable[str] = KINDS, off: Iterable[str] = (), texts: Iterable[str] = ("history", "title", "frame")
+) -> str:
+    """What the colours of the boxes mean: these kinds of soft tokens, struck out those that are ``off``; and texts."""
+    names = {kind: KINDS[kind].shown for kind in kinds} | {role: role for role in texts}
     looks = _LOOKS | {
         kind: f"{_BOX}border:1px dashed {KINDS[kind].colour};text-decoration:line-through" for kind in off
     }

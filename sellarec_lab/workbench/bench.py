@@ -263,7 +263,8 @@ class Workbench(Page):
         if item_id is None:
             Case(user_id, 1).check(self._lead)
             item_id = int(self.lookup.rated(user_id)["item_id"].iloc[-1])
-        return Case.of(self._lead, user_id, item_id, self.lookup.moment(user_id, item_id))
+        telling = max(self.models.values(), key=lambda model: model.prompt_config.disliked)  # others show none of them
+        return Case.of(telling, user_id, item_id, self.lookup.moment(user_id, item_id))
 
     def _entry(self, wanted: int | str) -> int | str:
         """A title of the history: a new one as it is spelled there, else an item."""

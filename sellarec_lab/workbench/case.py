@@ -16,7 +16,7 @@ from sellarec_lab import prompts, sella
 from sellarec_lab.prompts import KINDS, CodeWords, Prompt, Segment, Slot
 from sellarec_lab.sella import Explanation
 
-FIELDS = ("history", "title", *KINDS)
+FIELDS = ("history", "disliked", "title", *KINDS)
 LINE_BREAK = "↵"  # how a line break inside a piece is written where one line is one piece
 
 
@@ -33,6 +33,7 @@ class Case:
         template: the pieces of the prompt, see `prompts.Template`; None leaves every model its own.
         off: kinds of soft tokens that are switched off; the words around them stay.
         owner: the user whose `<User_ID>` token stands in the prompt; None for the user's own.
+        disliked: items shown as disliked, oldest first, to models whose prompts show such.
 
     Raises:
         ValueError: a value that no prompt can be made of; the message starts with the field's name.
@@ -45,6 +46,7 @@ class Case:
     template: tuple[str, ...] | None = None
     off: tuple[str, ...] = ()
     owner: int | None = None
+    disliked: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         for field, ids in self._ids.items():
@@ -67,7 +69,8 @@ class Case:
     def _ids(self) -> dict[str, tuple[int, ...]]:
         owner = () if self.owner is None else (self.owner,)
         shown = tuple(i for i in self.history if not isinstance(i, str))
-        return {"user_id": (self.user_id,), "owner": owner, "item_id": (self.item_id,), "history": shown}
+        told = {"history": shown, "disliked": self.disliked}
+        return {"user_id": (self.user_id,), "owner": owner, "item_id": (self.item_id,), **told}
 
     @property
     def new_titles(self) -> tuple[str, ...]:
@@ -87,10 +90,18 @@ class Case:
         longest = model.prompt_config.history
         case = cls(int(user_id), int(item_id), tuple(shown[-longest:]) if longest else ())
         case.check(model)
-        return case
+        return case._with_disliked(model, None if history is None else item_id)
+
+    def _with_disliked(self, model, before: int | None) -> Case:
+        """With what the model's prompt shows as disliked."""
+        known = [i for i in model.profiles.disliked(self.user_id, before) if i != self.item_id]
+        longest = model.prompt_config.disliked
+        return dataclasses.replace(self, disliked=tuple(known[-longest:]) if longest else ())
 
     def dropped(self, entry: int | str) -> Case:
-        """Without one title of the history: an item, or a new title as it is spelled there."""
+        """Without one title of the history, liked or disliked: an item, or a new title as it is spelled there."""
+        if entry in self.disliked:
+            return dataclasses.replace(self, disliked=tuple(i for i in self.disliked if i != entry))
         place = self._place(entry)
         return dataclasses.replace(self, history=self.history[:place] + self.history[place + 1 :])
 
@@ -150,7 +161,7 @@ class Case:
             if wrong := [i for i in self._ids[field] if i not in users]:
                 known = f"known ids run from {min(users)} to {max(users)}"
                 raise ValueError(f"{field}: user {wrong[0]} is not in the data; {known}")
-        for field in ("item_id", "history"):
+        for field in ("item_id", "history", "disliked"):
             if wrong := [i for i in self._ids[field] if i > last]:
                 raise ValueError(f"{field}: item {wrong[0]} is not in the catalogue; ids run from 1 to {last}")
 
@@ -178,7 +189,7 @@ class Case:
             item_code = "" if free else writer.codes.items[item]
             changes["codes"] = CodeWords({self.user_id: writer.codes.users[owner]}, {item: item_code})
         changes["slots"] = tuple(kind for kind in writer.slots if kind not in self.without_vector)
-        built = dataclasses.replace(writer, **changes).write(self.user_id, item, history)
+        built = dataclasses.replace(writer, **changes).write(self.user_id, item, history, self.disliked)
         for kind in self.off:
             built = prompts.without_slot(built, kind)
         segments = tuple(_settled(s, owner, known, item) for s in built.segments)
@@ -204,7 +215,7 @@ def from_json(raw: Mapping[str, Any]) -> Case:
         raise ValueError(f"{unknown[0]}: unknown field of a case; known fields: {', '.join(known)}")
     if missing := [n for n, f in known.items() if f.default is dataclasses.MISSING and n not in raw]:
         raise ValueError(f"{missing[0]}: missing; a case needs it")
-    for name in ("history", "off", "template"):
+    for name in ("history", "disliked", "off", "template"):
         if not isinstance(raw.get(name, []), list) and not (name == "template" and raw[name] is None):
             raise ValueError(f"{name}: expected a list, found {type(raw[name]).__name__}")
     return Case(**{name: tuple(value) if isinstance(value, list) else value for name, value in raw.items()})

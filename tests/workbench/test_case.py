@@ -24,6 +24,26 @@ def test_an_untouched_case_is_the_models_own_prompt(untrained, name):
         assert Case.of(model, user, item, [2, 5, 7]).prompt(model) == model.prompt(user, item, [2, 5, 7])
 
 
+def test_what_was_disliked_is_in_the_case_where_the_models_prompt_has_it(untrained, toy):
+    model, text = untrained("tallrec-disliked"), untrained("tallrec")
+    user, item, history = toy.valid.iloc[0][["user_id", "item_id", "history"]]
+    for case, prompt in (
+        (Case.of(model, user, item), model.prompt(user, item)),
+        (Case.of(model, user, item, history), model.prompt(user, item, history)),
+    ):
+        assert case.prompt(model) == prompt and case.disliked
+        assert from_json(json.loads(json.dumps(dataclasses.asdict(case)))) == case
+        assert case.prompt(text) == dataclasses.replace(case, disliked=()).prompt(text)
+    explained, again = case.explain(model), model.explain(user, item, list(history))
+    assert explained.without_titles == again.without_titles
+    assert {gone.item_id for gone in again.without_titles} == {*case.history, *case.disliked}
+    with pytest.raises(ValueError, match="disliked: item 99 is not in the catalogue"):
+        dataclasses.replace(case, disliked=(99,)).prompt(model)
+    bench = workbench.open({"text": text, "told": model}, toy)
+    bench.pick(int(user), int(item))
+    assert bench.case == case
+
+
 def test_a_dropped_title_leaves_the_history_and_nothing_else_changes(model, case):
     gone = case.history[1]
     edited = case.dropped(gone)
