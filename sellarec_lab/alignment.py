@@ -29,6 +29,24 @@ class Head(nn.Sequential):
     def __init__(self, d_in: int, hidden: int, d_out: int):
         super().__init__(nn.Linear(d_in, hidden), nn.GELU(), nn.Linear(hidden, d_out))
 
+    @torch.no_grad()
+    def begin_as(self, weight: torch.Tensor, bias: torch.Tensor) -> Head:
+        """Compute x @ weight.T + bias, exactly, for now: GELU(z) - GELU(-z) = z, so two units carry a number, and the
+        others wait with outputs of zero.
+
+        Raises:
+            ValueError: fewer units than that takes.
+        """
+        d_in, hidden = self[0].in_features, self[0].out_features
+        if hidden < 2 * d_in:
+            raise ValueError(f"alignment.hidden is {hidden}; a head that begins linear takes {2 * d_in}, two a number")
+        both = torch.cat([torch.eye(d_in), -torch.eye(d_in)])
+        self[0].weight[: 2 * d_in], self[0].bias[: 2 * d_in] = both, 0.0
+        self[2].weight.zero_()
+        self[2].weight[:, : 2 * d_in] = weight @ both.T
+        self[2].bias.copy_(bias)
+        return self
+
 
 class Aligned(NamedTuple):
     """What the stage leaves: collaborative tables, the semantic table [n_items + 1, width], and the head."""
@@ -107,6 +125,17 @@ def rince(anchors: torch.Tensor, candidates: torch.Tensor, temperature: float, q
 
 
 LOSSES = {"infonce": infonce, "rince": rince}
+
+
+def procrustes(vectors: torch.Tensor, semantics: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """The rotation that takes collaborative vectors [n, d_in] nearest to what the items mean [n, d_out], by a singular
+    value decomposition (Schoenemann 1966): alignment in closed form. Weight [d_out, d_in] with orthonormal columns, and
+    the bias [d_out] that takes mean to mean. Rows of zeros, which training never saw, do not count."""
+    seen = vectors.any(dim=1)
+    x, y = vectors[seen].double(), semantics[seen].double()
+    u, _, v = torch.linalg.svd((y - y.mean(0)).T @ (x - x.mean(0)), full_matrices=False)
+    weight = u @ v
+    return weight.float(), (y.mean(0) - weight @ x.mean(0)).float()
 
 
 class AlignedModel(nn.Module):

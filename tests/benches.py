@@ -41,7 +41,7 @@ def toy_preset(backbone: Path | str, artifacts: Path | str) -> config.Preset:
     cf = config.LoopConfig(learning_rate=1e-2, batch_size=64, epochs=3, evaluations=1)
     return config.preset(
         "tiny", artifacts=str(artifacts), backbone__name=str(backbone), tuning__loop=loop, injection__loop=loop,
-        mf__loop=cf, alignment__loop=cf, mf__dim=4, alignment__hidden=8, lora__r=4,
+        mf__loop=cf, alignment__loop=cf, mf__dim=4, alignment__hidden=12, lora__r=4,
         kg__root=str(toy_graphs(Path(artifacts) / "toy")), kg__teacher__loop__epochs=1, kg__student__loop__epochs=1,
     )  # fmt: skip
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from sellarec_lab import alignment, collab, config, metrics, prompts, runtime, semantics
+from sellarec_lab import alignment, collab, config, metrics, prompts, runtime, sella, semantics
 from sellarec_lab.projector import FILLERS, Projector, load
 from sellarec_lab.training import EmbeddingTable
 
@@ -35,6 +35,43 @@ def test_the_robust_form_points_where_infonce_points():
         loss(anchors, candidates, 0.2).backward()
         gradients.append(candidates.grad.flatten())
     assert F.cosine_similarity(*gradients, dim=0) > 0.99
+
+
+def test_a_head_begins_as_any_linear_map_and_can_learn_on():
+    torch.manual_seed(0)
+    weight, bias, vectors = torch.randn(7, 3), torch.randn(7), torch.randn(20, 3)
+    head = alignment.Head(3, 8, 7).begin_as(weight, bias)
+    assert torch.allclose(head(vectors), vectors @ weight.T + bias, atol=1e-5)
+    head(vectors).square().mean().backward()
+    assert head[2].weight.grad.abs().sum(0).min() > 0  # the units that wait can learn too
+    with pytest.raises(ValueError, match=r"alignment\.hidden is 5; a head that begins linear takes 6"):
+        alignment.Head(3, 5, 7).begin_as(weight, bias)
+
+
+def test_procrustes_finds_a_rotation_back_whatever_unseen_rows_hold():
+    torch.manual_seed(0)
+    vectors, turn = torch.randn(40, 3), torch.linalg.qr(torch.randn(7, 3))[0]
+    said = 2.5 * vectors @ turn.T + torch.randn(7)
+    vectors[:5] = 0.0  # never seen in train
+    said[:5] = 99.0
+    weight, bias = alignment.procrustes(vectors, said)
+    assert torch.allclose(weight, turn, atol=1e-5)
+    assert torch.allclose(bias, said[5:].mean(0) - vectors[5:].mean(0) @ turn.T, atol=1e-5)
+
+
+def test_a_head_in_closed_form_starts_items_near_what_they_mean(toy_cfg, toy):
+    pipeline = sella.Pipeline(toy_cfg, toy, sella.recipe("sella-procrustes"))
+    lm = sella.tuned(toy_cfg, toy)
+    start = sella.new_projector(toy_cfg, toy, pipeline.recipe, lm.word_embeddings)
+    vectors, table = pipeline.tables.value().vectors().items, semantics.centre(pipeline.semantics.value())
+    weight, bias = alignment.procrustes(vectors, table)
+    ids = torch.arange(1, toy.n_items + 1)
+    tokens = (start("item", ids) / start.scale_item).detach()
+    assert torch.allclose(tokens, vectors[ids] @ weight.T + bias, atol=1e-4)
+    random = sella.new_projector(toy_cfg, toy, sella.recipe("sella-no-alignment"), lm.word_embeddings)
+    others = (random("item", ids) / random.scale_item).detach()
+    near = [metrics.matched_cosine(rows.numpy(), table[1:].numpy()) for rows in (tokens, others)]
+    assert near[0] > near[1] + 0.1
 
 
 def test_alignment_brings_matched_pairs_together_and_moves_semantics_only_if_told(toy):

@@ -112,7 +112,10 @@ def test_seeds_differ(toy_cfg, toy):
     assert not np.allclose(first["score"], second["score"])
 
 
-@pytest.mark.parametrize("name", ["soft-prompt", "binllm", "sella-taste", "sella-pairwise", "sella-whole-loss"])
+UNUSUAL = ["soft-prompt", "binllm", "sella-taste", "sella-pairwise", "sella-whole-loss", "sella-disliked"]
+
+
+@pytest.mark.parametrize("name", [*UNUSUAL, "sella-procrustes", "sella-genre-loss"])
 def test_unusual_recipes_train_save_and_load(toy_cfg, toy, name, tmp_path):
     model = sella.train(toy_cfg, toy, name)
     scores = model.predict(toy.test)["score"]

@@ -99,6 +99,8 @@ FROM_NOTHING = (
     "sella-taste",
     "sella-graph-cold",
     "sella-graph",
+    "sella-procrustes",
+    "sella-genre-loss",
     "sella-pairwise",
 )
 

@@ -1,4 +1,5 @@
 import warnings
+from types import SimpleNamespace
 
 import numpy as np
 import peft
@@ -344,3 +345,30 @@ def test_a_model_that_has_not_read_the_catalogue_says_so(toy):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         llm.ready(config.preset("tiny"), data.load("tiny"))
+
+
+def test_the_loss_on_genres_by_hand(lm):
+    torch.manual_seed(0)
+    liked = torch.tensor([[0.0, 0.0], [1.0, 0.25], [0.0, 0.0], [0.5, 0.0]])
+    loss, hidden = llm.GenreLoss((3, 4), 0.5, liked, lm.width), torch.randn(3, 5, lm.width, requires_grad=True)
+    last = torch.tensor([4, 2, 3])
+    batch = SimpleNamespace(row=torch.arange(3), last=last, group=torch.tensor([3, 2, 1]))  # user 2 is not asked
+    states = hidden[torch.arange(3), last]
+    p = lm.answer_logits(states, (3, 4)).softmax(-1)
+    entropy = -(p * p.log()).sum(-1)
+    told = torch.stack([liked[3], liked[1]])
+    asked = loss.genres(states[[0, 2]]).sigmoid()
+    cross = -(told * asked.log() + (1 - told) * (1 - asked).log()).mean()
+    found = loss(lm, hidden, batch)
+    assert found.item() == pytest.approx((0.5 * entropy.square().mean().sqrt() * cross).item(), abs=1e-6)
+    found.backward()
+    assert hidden.grad[1].abs().sum() == 0 and hidden.grad[0, 4].abs().sum() > 0  # none through the entropy
+    assert loss.genres.weight.grad.abs().sum() > 0
+    nobody = SimpleNamespace(row=torch.arange(3), last=last, group=torch.tensor([2, 0, 2]))
+    assert float(loss(lm, hidden, nobody)) == 0.0
+
+
+def test_a_loss_with_outputs_of_its_own_trains_them(lm):
+    loss = llm.GenreLoss((3, 4), 1.0, torch.ones(2, 3), lm.width)
+    names = {name for name, _ in llm.Objective(lm, [llm.AnswerLoss((3, 4)), loss]).named_parameters()}
+    assert {"heads.0.genres.weight", "heads.0.genres.bias"} <= names

@@ -185,6 +185,7 @@ class InjectionConfig:
     norm: Literal["words", "raw"] = "words"  # soft tokens start at the norm of real word embeddings; "raw" leaves them
     loss_on: Literal["answer", "prompt"] = "answer"  # as in stage 1
     pairwise: Weight = 0.0  # weight of a within-user pairwise term beside the answer's loss
+    genres: Weight = 0.0  # weight of a term that asks for the genres that the user likes, beside the answer's loss
     branches: Count = 1  # as in stage 1
     older: Amount = 0
     loop: LoopConfig = LoopConfig(learning_rate=2e-3, batch_size=64, epochs=1, evaluations=2)

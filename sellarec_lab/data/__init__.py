@@ -23,7 +23,7 @@ from sellarec_lab.data.lcrec import load_lcrec
 from sellarec_lab.data.movielens import load_ml1m
 from sellarec_lab.data.own import load_own
 from sellarec_lab.data.own_ids import OwnIds
-from sellarec_lab.data.profiles import NextItemRanker, Profiles, Ranker, best, next_items
+from sellarec_lab.data.profiles import NextItemRanker, Profiles, Ranker, best, liked_genres, next_items
 from sellarec_lab.data.reports import cold, leak_report, statistics, warm, warmth
 from sellarec_lab.data.sequences import as_sequences, leave_one_out
 from sellarec_lab.data.shown import shown_titles
@@ -42,8 +42,8 @@ LOADERS = {
 __all__ = [
     "SPLITS", "DataError", "Interactions", "NextItemRanker", "OwnIds", "Profiles", "Ranker", "UnknownIdError",
     "UnsafePickleError", "as_sequences", "at_hand", "best", "both_classes", "cold", "from_frames", "judging_rows",
-    "leak_report", "leave_one_out", "load", "load_amazon", "load_amazon_book", "load_collm", "load_lcrec", "load_own",
-    "next_items", "shown_titles", "statistics", "validate", "warm", "warmth",
+    "leak_report", "leave_one_out", "liked_genres", "load", "load_amazon", "load_amazon_book", "load_collm",
+    "load_lcrec", "load_own", "next_items", "shown_titles", "statistics", "validate", "warm", "warmth",
 ]  # fmt: skip
 
 

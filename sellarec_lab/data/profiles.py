@@ -71,6 +71,15 @@ class Profiles:
         return frame.assign(disliked=pd.Series(told, index=frame.index, dtype=object))
 
 
+def liked_genres(data: Interactions) -> pd.DataFrame:
+    """Share of each user's likes in train that have a genre, from 0 to 1: a row for each of the ids 0 .. n_users, zeros
+    for who likes nothing there, and a column a genre."""
+    likes = data.train.loc[data.train["label"] == 1, ["user_id", "item_id"]]
+    told = likes.assign(genre=data.genres.reindex(likes["item_id"]).to_numpy()).explode("genre")
+    shares = pd.crosstab(told["user_id"], told["genre"]).div(likes.groupby("user_id").size(), axis=0)
+    return shares.reindex(range(data.n_users + 1)).fillna(0.0)
+
+
 class Recommends:
     """``recommend`` for whatever has ``profiles`` and can score items for one user."""
 

@@ -21,6 +21,7 @@ from sellarec_lab.llm.examples import EncodedRows, Examples, by_length, grouped_
 from sellarec_lab.llm.finetune import finetune
 from sellarec_lab.llm.losses import (
     AnswerLoss,
+    GenreLoss,
     Loss,
     Objective,
     PairLoss,
@@ -36,7 +37,7 @@ from sellarec_lab.llm.stored import inputs, pretraining, ready, save_whole, stor
 
 __all__ = [
     "READY", "AnswerLoss", "Batch", "Beams", "CatalogueCorpus", "Encoded", "EncodedRows", "Encoder", "Examples",
-    "LanguageModel", "Loss", "Objective", "PairLoss", "Slots", "SoftTokens", "Step", "TextLoss", "Tree",
+    "GenreLoss", "LanguageModel", "Loss", "Objective", "PairLoss", "Slots", "SoftTokens", "Step", "TextLoss", "Tree",
     "adapter_parameters", "alike", "ask_hub", "attach", "beam_search", "by_length", "chosen_words", "continuations",
     "describe", "embedded_folder", "estimate_memory", "finetune", "grouped_rows", "grow", "inputs",
     "last_attention", "last_hidden", "load", "load_adapter", "new_model", "of_words", "pairwise_loss", "place",

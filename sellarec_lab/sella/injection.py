@@ -9,7 +9,7 @@ from torch import nn
 from tqdm.auto import tqdm
 
 from sellarec_lab import llm, projector, runtime, semantics, training
-from sellarec_lab.alignment import Aligned, Head
+from sellarec_lab.alignment import Aligned, Head, procrustes
 from sellarec_lab.collab import Vectors
 from sellarec_lab.config import Preset
 from sellarec_lab.data import Interactions, Profiles, shown_titles
@@ -109,6 +109,8 @@ def _collaborative(cfg: Preset, recipe: Recipe, given: Aligned) -> dict[str, nn.
     if head is None or "head" not in recipe.aligned:
         with runtime.seeded(cfg.seed, "head"):
             head = Head(users.shape[1], cfg.alignment.hidden, table.shape[1])
+        if recipe.head == "procrustes":
+            head.begin_as(*procrustes(items, table))
     tables = {"users": users, "items": items, "semantics": table}
     parts = {name: EmbeddingTable(values) for name, values in tables.items()} | {"head": head}
     maps = {filler.map for filler in FILLERS.values() if filler.table == "semantics"}

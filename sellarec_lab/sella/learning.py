@@ -1,10 +1,13 @@
 """Learning to answer: what stages 1 and 3 share."""
 
+from collections.abc import Iterator
+
+import torch
 from torch import nn
 
-from sellarec_lab import llm, metrics, training
+from sellarec_lab import llm, metrics, runtime, training
 from sellarec_lab.config import InjectionConfig, Preset, TuningConfig
-from sellarec_lab.data import Interactions, Profiles, judging_rows
+from sellarec_lab.data import Interactions, Profiles, judging_rows, liked_genres
 from sellarec_lab.prompts import PromptRows, Writer, shared_histories
 from sellarec_lab.runtime import Stage
 
@@ -20,8 +23,8 @@ def learn_answers(
     labels, users = data.train["label"].to_numpy(), data.train["user_id"].to_numpy()
     answers = encoder.answer_ids(prompts[0])
     losses: list[llm.Loss] = [llm.AnswerLoss(answers, whole=settings.loss_on == "prompt")]
-    if pairwise := getattr(settings, "pairwise", 0.0):
-        losses.append(llm.PairLoss(answers, pairwise))
+    if isinstance(settings, InjectionConfig):
+        losses += _beside(cfg, data, lm, answers)
 
     judging = told(judging_rows(data.valid, cfg.valid_rows, cfg.seed))
     asked = PromptRows(writer, judging)
@@ -37,3 +40,15 @@ def learn_answers(
         lm, examples, losses, settings.loop, label=label, seed=cfg.seed, soft=soft, validate=validate,
         checkpoint=stage.path("checkpoint.safetensors"),
     )  # fmt: skip
+
+
+def _beside(cfg: Preset, data: Interactions, lm: llm.LanguageModel, answers: tuple[int, int]) -> Iterator[llm.Loss]:
+    """What stage 3 may learn from beside the answer."""
+    if cfg.injection.pairwise:
+        yield llm.PairLoss(answers, cfg.injection.pairwise)
+    if cfg.injection.genres:
+        liked = torch.tensor(liked_genres(data).to_numpy())  # [n_users + 1, genres]
+        if not liked.any():
+            raise ValueError("injection.genres: nobody likes an item with a genre in train; set it to 0")
+        with runtime.seeded(cfg.seed, "genres"):
+            yield llm.GenreLoss(answers, cfg.injection.genres, liked, lm.width).to(lm.device)

@@ -29,6 +29,8 @@ class Recipe:
         aligned: what comes from stage 2b, of "tables" (users, items, semantics) and "head". Otherwise: matrix
             factorisation alone and the centred semantics; a random head.
         semantic_map: how the map of `<Warm_ID>` starts: "random" (the paper's) or "identity".
+        head: how the head of users and items starts where stage 2b gives none: "random" or "procrustes", the rotation
+            that takes collaborative vectors nearest to the semantics.
         graph: what a knowledge graph of the items gives: "" nothing, "cold" the vectors of items without interactions,
             "tokens" those of all items and users.
         codes: the prompt tells binary codes of user and item as text.
@@ -47,6 +49,7 @@ class Recipe:
     tuned: bool = True
     aligned: tuple[str, ...] = ()
     semantic_map: str = "random"
+    head: str = "random"
     graph: str = ""
     codes: bool = False
     frozen: tuple[str, ...] = ()
@@ -94,6 +97,10 @@ def _problems(recipe: Recipe) -> Iterator[str]:
         yield "tokens of a graph are not those that stage 2b aligned; leave aligned empty"
     if recipe.semantic_map not in ("identity", "random"):
         yield f"semantic_map is 'identity' or 'random', got {recipe.semantic_map!r}"
+    if recipe.head not in ("random", "procrustes"):
+        yield f"head is 'random' or 'procrustes', got {recipe.head!r}"
+    if recipe.head != "random" and ("head" in recipe.aligned or not {"user", "item"} & set(recipe.slots)):
+        yield "nothing would start so: stage 2b gives the head, or no token of users or items needs one"
     if set(recipe.frozen) - set(PARTS):
         yield f"frozen names parts of stage 3: {', '.join(PARTS)}"
     if any(filler.map for filler in fillers) and not recipe.tuned:
@@ -217,6 +224,16 @@ RECIPES = {
     "sella-graph": _beyond(
         "graph tokens", "item tokens from a knowledge graph, user tokens the mean over likes in train; nothing aligned",
         graph="tokens", aligned=(),
+    ),
+    "sella-procrustes": _beyond(
+        "head in closed form", "the head starts as the rotation (by SVD) of matrix factorisation's vectors onto the "
+        "semantics; nothing is trained to align them",
+        aligned=(), head="procrustes",
+    ),
+    "sella-genre-loss": _beyond(
+        "genre loss", "ARROW (WSDM 2026): which genres the user likes, asked beside the answer, by how unsure it is; "
+        "shares in train in the place of a larger model's words, in stage 3 alone",
+        changes=(("injection__genres", 1.0),),
     ),
     "sella-pairwise": _beyond(
         "pairwise loss", "BPR (arXiv 1205.2618) within a user on logit(Yes) - logit(No), beside the answer's loss",

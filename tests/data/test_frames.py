@@ -395,3 +395,9 @@ def test_controls_tell_nothing_of_an_item_and_nobody_keeps_what_is_his() -> None
     assert D.shown_titles(world, "shuffled") == shuffled
     with pytest.raises(ValueError, match="unknown way 'loud'; known: own, undated, genres, numbers, shuffled"):
         D.shown_titles(world, "loud")
+
+
+def test_shares_of_liked_genres_are_those_of_train():
+    shares = D.liked_genres(_films(genres=["Comedy|Drama", "", "War", "Crime"]))  # War is liked in valid, Crime in test
+    assert shares.to_dict() == {"Comedy": {0: 0.0, 1: 0.5, 2: 1.0}, "Drama": {0: 0.0, 1: 0.5, 2: 1.0}}
+    assert D.liked_genres(_films()).empty
