@@ -401,3 +401,6 @@ def test_shares_of_liked_genres_are_those_of_train():
     shares = D.liked_genres(_films(genres=["Comedy|Drama", "", "War", "Crime"]))  # War is liked in valid, Crime in test
     assert shares.to_dict() == {"Comedy": {0: 0.0, 1: 0.5, 2: 1.0}, "Drama": {0: 0.0, 1: 0.5, 2: 1.0}}
     assert D.liked_genres(_films()).empty
+    films = _films(genres=["Comedy|Drama", "War", "", ""])
+    half = replace(films, train=films.train.assign(label=[0, 1, 1]))
+    assert D.liked_genres(half).loc[1].to_dict() == {"Comedy": 0.0, "Drama": 0.0, "War": 1.0}
