@@ -129,6 +129,9 @@ METHODS: dict[str, Method] = {
     ),
     "fusion-cf": _fusion("Late fusion: means, MF", *_NUMBERS),
     "fusion": _fusion("Late fusion: means, MF, SeLLa-Rec", *_NUMBERS, "sella"),
+    "fusion-disliked": _fusion(
+        "Late fusion: means so far, SeLLa-Rec, rating-aware", "means-so-far", "sella-disliked"
+    ),
     "fusion-rlfm": _fusion("Late fusion: RLFM, SeLLa-Rec", "rlfm", "sella"),
     "fusion-all-cf": _fusion("Late fusion: all without an LLM", *_NUMBERS, *_RIVALS[1:]),
     "fusion-all": _fusion("Late fusion: all with SeLLa-Rec", *_NUMBERS, *_RIVALS, "sella"),
