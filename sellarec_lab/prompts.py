@@ -213,10 +213,10 @@ class Writer:
         """As a preset's ``prompt`` says.
 
         Raises:
-            ValueError: an unknown template, or one without a place for one of the soft tokens.
+            ValueError: an unknown template, or one without a place for one of the soft tokens or for dislikes.
         """
-        found = template(config.template)
-        if missing := [kind for kind in slots if not any(f"{{{kind}}}" in piece for piece in found.pieces)]:
+        found, fields = template(config.template), (*slots, *(["disliked"] if config.disliked else []))
+        if missing := [kind for kind in fields if not any(f"{{{kind}}}" in piece for piece in found.pieces)]:
             raise ValueError(f"template {config.template!r} has no piece with {{{missing[0]}}}; add one to TEMPLATES")
         return cls(found, titles, slots, config.history, config.disliked, codes)
 

@@ -97,3 +97,5 @@ def test_a_template_without_a_place_for_a_token_is_refused(monkeypatch):
     monkeypatch.setitem(prompts.TEMPLATES, "bare", Template(("{title}",)))
     with pytest.raises(ValueError, match="'bare' has no piece"):
         prompts.Writer.of(config.PromptConfig(template="bare"), TITLES, ("user",))
+    with pytest.raises(ValueError, match=r"no piece with \{disliked\}"):
+        prompts.Writer.of(config.PromptConfig(template="bare", disliked=1), TITLES)

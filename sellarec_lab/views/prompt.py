@@ -72,7 +72,8 @@ def prompt_tokens(explanation: Explanation) -> Html:
     Raises:
         ValueError: a role that no token has.
     """
-    shown = f"{boxes(explanation)}<br>{verdict(explanation)}{answers(explanation)}{_legend_of(explanation)}"
+    shown = f"{boxes(explanation)}<br>{verdict(explanation)}{answers(explanation)}"
+    shown += legend(explanation.positions, disliked="disliked" in explanation.roles)
     return Html(f"{FRAME}{shown}</div>")
 
 
@@ -225,16 +226,10 @@ def _round_up(reach: float) -> float:
     return next(step * scale for step in (1, 2, 5, 10) if reach <= step * scale)
 
 
-def _legend_of(explanation: Explanation) -> str:
-    """The legend of what an explanation shows."""
-    beside = ("disliked",) * ("disliked" in explanation.roles)
-    return legend(explanation.positions, texts=("history", *beside, "title", "frame"))
-
-
-def legend(
-    kinds: Iterable[str] = KINDS, off: Iterable[str] = (), texts: Iterable[str] = ("history", "title", "frame")
-) -> str:
-    """What the colours of the boxes mean: these kinds of soft tokens, struck out those that are ``off``; and texts."""
+def legend(kinds: Iterable[str] = KINDS, off: Iterable[str] = (), disliked: bool = False) -> str:
+    """What the colours of the boxes mean: these kinds of soft tokens, struck out those that are ``off``; and text, with
+    titles that were ``disliked`` where there are any."""
+    texts = ("history", *(("disliked",) if disliked else ()), "title", "frame")
     names = {kind: KINDS[kind].shown for kind in kinds} | {role: role for role in texts}
     looks = _LOOKS | {
         kind: f"{_BOX}border:1px dashed {KINDS[kind].colour};text-decoration:line-through" for kind in off

@@ -53,7 +53,7 @@ def body(bench) -> str:
     columns = [Column(name, (said := bench.explanations[name]).score, parts(said)) for name in bench.shown]
     shown = "".join(small(f"• {note}") for note in notes(bench)) + prompts
     off = [kind for kind in (*case.off, *case.without_vector) if kind in bench.kinds]
-    shown += legend([kind for kind in KINDS if kind in bench.kinds], off)
+    shown += legend([kind for kind in KINDS if kind in bench.kinds], off, disliked=bool(case.disliked))
     shown += f"{bars(columns, about)}{small(CAVEAT)}{_details(bench)}{_history(bench)}"
     if case.template is not None:
         shown += f"{head('template, edited')}<pre style='font-size:12px'>{safe(template_text(case.template))}</pre>"
@@ -154,7 +154,7 @@ def _history(bench, most: int = 40) -> str:
     rated = bench.lookup.rated(case.user_id)
     for row in rated.iloc[::-1].head(most).itertuples():
         title = safe(bench.lookup.titles[row.item_id])
-        title = f"<b>{title}</b>" if row.item_id in case.history else title
+        title = f"<b>{title}</b>" if row.item_id in (*case.history, *case.disliked) else title
         here = " ← target" if row.item_id == case.item_id and case.title is None else ""
         lines += (
             f"<div title='{safe(about.get(row.item_id, ''))}'>{'✔' if row.label else '✘'} {title} "
