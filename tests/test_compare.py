@@ -115,7 +115,7 @@ def test_seeds_differ(toy_cfg, toy):
 UNUSUAL = ["soft-prompt", "binllm", "sella-taste", "sella-pairwise", "sella-whole-loss", "sella-disliked"]
 
 
-@pytest.mark.parametrize("name", [*UNUSUAL, "sella-procrustes", "sella-genre-loss"])
+@pytest.mark.parametrize("name", UNUSUAL)
 def test_unusual_recipes_train_save_and_load(toy_cfg, toy, name, tmp_path):
     model = sella.train(toy_cfg, toy, name)
     scores = model.predict(toy.test)["score"]

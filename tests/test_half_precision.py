@@ -99,7 +99,6 @@ FROM_NOTHING = (
     "sella-taste",
     "sella-graph-cold",
     "sella-graph",
-    "sella-procrustes",
     "sella-genre-loss",
     "sella-pairwise",
 )

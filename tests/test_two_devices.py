@@ -31,7 +31,7 @@ def test_the_pretended_gpu_refuses_what_a_real_one_refuses():
 
 WAYS = (  # each way to fill a prompt, to make tables and to learn
     "soft-prompt", "binllm", "collm", "sella", "sella-taste", "sella-graph", "sella-pairwise", "sella-whole-loss",
-    "sella-procrustes", "sella-genre-loss", "sella-disliked",
+    "sella-procrustes", "sella-genre-loss",
 )  # fmt: skip
 
 
