@@ -187,7 +187,7 @@ class Writer:
         titles: title by item id, ``titles[0]`` is the empty title of the padding item.
         slots: kinds of soft tokens in the prompt.
         longest: how many of the most recent liked titles are shown.
-        disliked: how many of the most recent disliked titles are shown beside them.
+        disliked: how many of the most recent titles are shown, at most, that were disliked since then.
         codes: words that stand where the user's and the item's soft tokens would (binary codes).
 
     Raises:
@@ -222,7 +222,7 @@ class Writer:
 
     def write(self, user_id: int, item_id: int, history: Sequence[int], disliked: Sequence[int] = ()) -> Prompt:
         """The prompt about a user and an item. ``history`` are liked items, oldest first, of which the last ``longest``
-        are shown; so with ``disliked`` ones. The item itself never is: it would answer the question.
+        are shown; so with ``disliked`` items. The item itself never is: it would answer the question.
 
         Raises:
             ValueError: the padding item or an empty title would reach the prompt.

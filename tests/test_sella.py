@@ -83,7 +83,9 @@ def test_a_rating_aware_prompt_tells_what_was_disliked_before_its_row_and_nothin
     for place, (row, asked) in enumerate(toy.test.iterrows()):
         before = rows[(rows["user_id"] == asked["user_id"]) & (rows.index < row) & (rows["label"] == 0)]["item_id"]
         shown = list(shown_titles(told[place], "disliked"))
-        assert shown == before.tolist()[-5:]
+        likes = asked["history"][-model.prompt_config.history :]
+        since = rows[(rows["user_id"] == asked["user_id"]) & (rows["item_id"] == likes[0])].index[0]
+        assert shown == before[before.index > since].tolist()
         assert told[place] == model.prompt(asked["user_id"], asked["item_id"], asked["history"])
     assert any(shown_titles(prompt, "disliked") for prompt in told)
     edited = toy.test.head(3).assign(disliked=[(1,), (2,), ()])
@@ -95,8 +97,8 @@ def test_a_rating_aware_prompt_tells_what_was_disliked_before_its_row_and_nothin
 def test_a_ranking_tells_every_candidate_of_the_same_dislikes(untrained, toy):
     model, asked = untrained("sella-disliked"), toy.test[toy.test["label"] == 0].iloc[-1]
     user, history = asked["user_id"], asked["history"]
-    then = model.profiles.disliked(user, history[-1])
-    assert then != model.profiles.disliked(user)
+    then = model.profiles.disliked(user, history[-1], 4)
+    assert then != model.profiles.disliked(user, likes=4)
     for items in ([asked["item_id"]], [3, asked["item_id"], 5]):
         prompts = [model.prompt(user, i, history, then) for i in items]
         assert model.score_items(user, items, history) == pytest.approx(model.score_prompts(prompts), abs=1e-4)

@@ -52,7 +52,7 @@ class PromptConfig:
 
     template: str = "tiny"
     history: Amount = 10  # most recent liked titles shown
-    disliked: Amount = 0  # most recent disliked titles shown: the papers of this family show none
+    disliked: Amount = 0  # titles disliked since the oldest of those, most recent ones; the papers show none
     titles: Literal["own", "undated", "genres", "numbers", "shuffled"] = "own"  # see `data.shown_titles`
 
 

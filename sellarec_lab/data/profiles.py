@@ -55,19 +55,26 @@ class Profiles:
     def n_items(self) -> int:
         return len(self.titles) - 1
 
-    def disliked(self, user_id: int, before: int | None = None) -> tuple[int, ...]:
-        """What a user rated and did not like, oldest first: all of it, or what came ``before`` a certain item, where
-        the user rated that."""
-        seen, liked = self.seen[user_id], set(self.liked.get(user_id, ()))
-        end = seen.index(before) if before in seen else len(seen)
-        return tuple(item for item in seen[:end] if item not in liked)
+    def disliked(self, user_id: int, before: int | None = None, likes: int | None = None) -> tuple[int, ...]:
+        """What a user rated and did not like, oldest first.
 
-    def with_disliked(self, frame: pd.DataFrame) -> pd.DataFrame:
+        Args:
+            before: only what came before this item, where the user rated that.
+            likes: only what came since the oldest of so many of the last likes: how often a user dislikes shows in how
+                many there are beside the likes. As many of each would tell nothing of it.
+        """
+        seen, liked = self.seen[user_id], set(self.liked.get(user_id, ()))
+        told = seen[: seen.index(before)] if before in seen else seen
+        places = [place for place, item in enumerate(told) if item in liked]
+        start = places[-likes] if likes and likes <= len(places) else 0
+        return tuple(item for item in told[start:] if item not in liked)
+
+    def with_disliked(self, frame: pd.DataFrame, likes: int | None = None) -> pd.DataFrame:
         """Rows (``user_id, item_id``) with a column ``disliked``: items that the user had rated and not liked before
-        the row, oldest first. A column that is there stays."""
+        the row, as `disliked` tells them. A column that is there stays."""
         if "disliked" in frame:
             return frame
-        told = [self.disliked(user, item) for user, item in zip(frame["user_id"], frame["item_id"])]
+        told = [self.disliked(user, item, likes) for user, item in zip(frame["user_id"], frame["item_id"])]
         return frame.assign(disliked=pd.Series(told, index=frame.index, dtype=object))
 
 

@@ -146,8 +146,8 @@ _RETOLD = {  # what the prompt says: group, what the row says, why, the field of
         "beyond", "genres", "genres in brackets behind every title, in the place of its year", ("titles", "genres")
     ),
     "disliked": (
-        "beyond", "rating-aware history", "the last five titles that the user disliked before the row, beside those "
-        "that were liked: more than the papers of this family tell", ("disliked", 5),
+        "beyond", "rating-aware history", "beside the likes shown up to ten titles that were disliked since the oldest "
+        "of them, before the row: more than the papers of this family tell", ("disliked", 10),
     ),
 }  # fmt: skip
 

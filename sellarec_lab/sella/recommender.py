@@ -45,7 +45,8 @@ class Recommender(Ranker):
         self, user_id: int, item_id: int, history: Sequence[int] | None = None, disliked: Sequence[int] | None = None
     ) -> Prompt:
         """The prompt for one user and item. ``history`` (item ids, oldest first) defaults to all that the user liked
-        so far, ``disliked`` to what the user disliked: with a history before the item, without one so far.
+        so far, ``disliked`` to what the user disliked since the oldest like that is shown: so far, or, where a history
+        is given, before the item.
 
         Raises:
             UnknownIdError: a user, an item or a history that the data does not hold.
@@ -53,13 +54,14 @@ class Recommender(Ranker):
         user_id, (item_id,) = asked.user(self.profiles, user_id), asked.items(self.profiles, [item_id])
         known = self.profiles.liked.get(user_id, []) if history is None else history
         if disliked is None:
-            disliked = self.profiles.disliked(user_id, None if history is None else item_id)
+            disliked = self._disliked(user_id, None if history is None else item_id)
         told = (asked.items(self.profiles, *ids) for ids in ((known, "history: item"), (disliked, "disliked: item")))
         return self.writer.write(user_id, item_id, *told)
 
     def prompts(self, frame: pd.DataFrame) -> PromptRows:
         """One prompt a row, with the row's own history."""
-        return PromptRows(self.writer, self.profiles.with_disliked(frame) if self.writer.disliked else frame)
+        told = self.profiles.with_disliked(frame, self.writer.longest) if self.writer.disliked else frame
+        return PromptRows(self.writer, told)
 
     def score_prompts(self, many: Sequence[Prompt], shared: bool = False) -> np.ndarray:
         """Scores of any prompts, float32 [n]; ``shared``: a beginning that many have in common runs once for them."""
@@ -87,8 +89,11 @@ class Recommender(Ranker):
     def _disliked_with(self, user_id: int, history: Sequence[int] | None) -> tuple[int, ...]:
         """What was disliked when a history was all that was liked."""
         if history is None:
-            return self.profiles.disliked(user_id)
-        return self.profiles.disliked(user_id, history[-1]) if len(history) else ()
+            return self._disliked(user_id)
+        return self._disliked(user_id, history[-1]) if len(history) else ()
+
+    def _disliked(self, user_id: int, before: int | None = None) -> tuple[int, ...]:
+        return self.profiles.disliked(user_id, before, self.writer.longest)
 
     def explain(self, user_id: int, item_id: int, history: list[int] | None = None) -> Explanation:
         """Take one prediction apart: the prompt, its tokens, and the score without each soft token and each title."""

@@ -94,8 +94,8 @@ class Case:
 
     def _with_disliked(self, model, before: int | None) -> Case:
         """With what the model's prompt shows as disliked."""
-        known = [i for i in model.profiles.disliked(self.user_id, before) if i != self.item_id]
-        longest = model.prompt_config.disliked
+        shown, longest = model.prompt_config.history, model.prompt_config.disliked
+        known = [i for i in model.profiles.disliked(self.user_id, before, shown) if i != self.item_id]
         return dataclasses.replace(self, disliked=tuple(known[-longest:]) if longest else ())
 
     def dropped(self, entry: int | str) -> Case:
