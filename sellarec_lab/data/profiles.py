@@ -82,7 +82,8 @@ def liked_genres(data: Interactions) -> pd.DataFrame:
     """Share of each user's likes in train that have a genre, from 0 to 1: a row for each of the ids 0 .. n_users, zeros
     for who likes nothing there, and a column a genre."""
     likes = data.train.loc[data.train["label"] == 1, ["user_id", "item_id"]]
-    told = likes.assign(genre=data.genres.reindex(likes["item_id"]).to_numpy()).explode("genre")
+    named = data.genres.map(set)  # a table may name one twice
+    told = likes.assign(genre=named.reindex(likes["item_id"]).to_numpy()).explode("genre")
     shares = pd.crosstab(told["user_id"], told["genre"]).div(likes.groupby("user_id").size(), axis=0)
     return shares.reindex(range(data.n_users + 1)).fillna(0.0)
 

@@ -398,7 +398,7 @@ def test_controls_tell_nothing_of_an_item_and_nobody_keeps_what_is_his() -> None
 
 
 def test_shares_of_liked_genres_are_those_of_train():
-    shares = D.liked_genres(_films(genres=["Comedy|Drama", "", "War", "Crime"]))  # War is liked in valid, Crime in test
+    shares = D.liked_genres(_films(genres=["Comedy|Drama|Drama", "", "War", "Crime"]))  # War, Crime: valid, test
     assert shares.to_dict() == {"Comedy": {0: 0.0, 1: 0.5, 2: 1.0}, "Drama": {0: 0.0, 1: 0.5, 2: 1.0}}
     assert D.liked_genres(_films()).empty
     films = _films(genres=["Comedy|Drama", "War", "", ""])
