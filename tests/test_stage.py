@@ -218,7 +218,7 @@ def test_one_place_claims_makes_and_finishes():
     text = {str(file): file.read_text() for file in (ROOT / "sellarec_lab").rglob("*.py")}
     for sign in ("FileLock(", '"manifest.json")', "PeakMemory()"):
         assert sorted(Path(f).name for f, t in text.items() if sign in t) == ["stage.py"], sign
-    assert [Path(f).name for f, t in text.items() if "Prompt(segments" in t] == ["prompts.py"]
+    assert [Path(f).name for f, t in text.items() if "Prompt(segments" in t] == ["writer.py"]
     pipeline = ROOT / "sellarec_lab" / "sella" / "pipeline.py"
     assert len(pipeline.read_text().splitlines()) <= 150
 
