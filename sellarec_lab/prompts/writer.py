@@ -15,6 +15,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from sellarec_lab.config import PromptConfig
+from sellarec_lab.data import Profiles
 from sellarec_lab.prompts.prompt import KINDS, Prompt, Row, Segment, Text
 from sellarec_lab.prompts.templates import Template, template
 
@@ -74,6 +75,10 @@ class Writer:
         if missing := [kind for kind in fields if not any(f"{{{kind}}}" in piece for piece in found.pieces)]:
             raise ValueError(f"template {config.template!r} has no piece with {{{missing[0]}}}; add one to TEMPLATES")
         return cls(found, titles, slots, config.history, config.disliked, codes)
+
+    def told(self, frame: pd.DataFrame, profiles: Profiles) -> pd.DataFrame:
+        """The rows with all that their prompts show: where dislikes are shown, a column ``disliked`` too."""
+        return profiles.with_disliked(frame, self.longest) if self.disliked else frame
 
     def write(self, user_id: int, item_id: int, history: Sequence[int], disliked: Sequence[int] = ()) -> Prompt:
         """The prompt about a user and an item. ``history`` are liked items, oldest first, of which the last ``longest``

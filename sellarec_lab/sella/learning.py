@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 
-import pandas as pd
 import torch
 from torch import nn
 
@@ -18,7 +17,8 @@ def learn_answers(
     stage: Stage, label: str, soft: nn.Module | None = None,
 ) -> training.History:  # fmt: skip
     """Optimise the answer's likelihood on train, judged by the AUC on valid; the best state stays in the model."""
-    train = shared_histories(_told(data, writer, data.train), settings.older)
+    profiles = Profiles.of(data)
+    train = shared_histories(writer.told(data.train, profiles), settings.older)
     prompts, encoder = PromptRows(writer, train), llm.Encoder(lm.tokenizer, lm.template)
     labels, users = data.train["label"].to_numpy(), data.train["user_id"].to_numpy()
     answers = encoder.answer_ids(prompts[0])
@@ -26,7 +26,7 @@ def learn_answers(
     if isinstance(settings, InjectionConfig):
         losses += _beside(cfg, data, lm, answers)
 
-    judging = _told(data, writer, judging_rows(data.valid, cfg.valid_rows, cfg.seed))
+    judging = writer.told(judging_rows(data.valid, cfg.valid_rows, cfg.seed), profiles)
     asked = PromptRows(writer, judging)
     alike = asked.families()
 
@@ -40,11 +40,6 @@ def learn_answers(
         lm, examples, losses, settings.loop, label=label, seed=cfg.seed, soft=soft, validate=validate,
         checkpoint=stage.path("checkpoint.safetensors"),
     )  # fmt: skip
-
-
-def _told(data: Interactions, writer: Writer, frame: pd.DataFrame) -> pd.DataFrame:
-    """The rows with what was disliked before them, where the prompt shows it."""
-    return Profiles.of(data).with_disliked(frame, writer.longest) if writer.disliked else frame
 
 
 def _beside(cfg: Preset, data: Interactions, lm: llm.LanguageModel, answers: tuple[int, int]) -> Iterator[llm.Loss]:

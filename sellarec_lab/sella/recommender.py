@@ -60,8 +60,7 @@ class Recommender(Ranker):
 
     def prompts(self, frame: pd.DataFrame) -> PromptRows:
         """One prompt a row, with the row's own history."""
-        told = self.profiles.with_disliked(frame, self.writer.longest) if self.writer.disliked else frame
-        return PromptRows(self.writer, told)
+        return PromptRows(self.writer, self.writer.told(frame, self.profiles))
 
     def score_prompts(self, many: Sequence[Prompt], shared: bool = False) -> np.ndarray:
         """Scores of any prompts, float32 [n]; ``shared``: a beginning that many have in common runs once for them."""
