@@ -23,19 +23,18 @@ from sellarec_lab.compare.protocol import (
 )
 from sellarec_lab.compare.sanity import battery, renumber, sanity
 from sellarec_lab.compare.search import GRIDS, search
+from sellarec_lab.compare.summary import Summary, summary
 from sellarec_lab.compare.tables import (
     BORN_WITH,
     LINK_METRICS,
     METRICS,
     TAILS,
-    Summary,
     births,
     by_seed,
     cells,
     compared_by,
     paired_tests,
     parts,
-    summary,
     table,
 )
 from sellarec_lab.compare.tasks import DECODING, LAST_ITEM, LINK, QUESTION, RATING, Task, likers, next_item
@@ -45,8 +44,7 @@ __all__ = [
     "BORN_WITH", "CEILINGS", "CORE", "DECODING", "GRIDS", "LAST_ITEM", "LINK", "LINKS", "LINK_METRICS", "METHODS",
     "METRICS", "NEXT_ITEM", "NEXT_METRICS", "QUESTION", "RATING", "TAILS", "TITLES", "Fusion", "Method", "Scored",
     "Summary", "Task", "answers", "battery", "births", "by_seed", "cells", "check_fit", "check_section", "compared_by",
-    "decoding",
-    "finished", "full_ranking", "fuse", "likers", "markdown", "method", "models_for", "named", "next_item", "outcome",
-    "paired_tests", "parts", "plan", "predictions", "put_together", "rating_stages", "renumber", "run", "sanity",
-    "search", "section", "summary", "table", "titled", "write_section",
+    "decoding", "finished", "full_ranking", "fuse", "likers", "markdown", "method", "models_for", "named", "next_item",
+    "outcome", "paired_tests", "parts", "plan", "predictions", "put_together", "rating_stages", "renumber", "run",
+    "sanity", "search", "section", "summary", "table", "titled", "write_section",
 ]  # fmt: skip

@@ -8,7 +8,8 @@ import pandas as pd
 from sellarec_lab import runtime
 from sellarec_lab.compare.methods import METHODS, TITLES
 from sellarec_lab.compare.next_item import BY_TEMPLATE
-from sellarec_lab.compare.tables import NEXT_METRICS, RANKING, Summary, summary
+from sellarec_lab.compare.summary import Summary, summary
+from sellarec_lab.compare.tables import NEXT_METRICS, RANKING
 
 _COST = "a seed: all that the scores rest on, with the pre-training of a backbone that is made here"
 _RANKING = (
