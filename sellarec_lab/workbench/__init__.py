@@ -14,8 +14,9 @@ from sellarec_lab.config import Preset
 from sellarec_lab.data import Interactions, shown_titles
 from sellarec_lab.lcrec import LCRec
 from sellarec_lab.workbench import files
+from sellarec_lab.workbench.answers import Ranked, ranking
 from sellarec_lab.workbench.bench import Workbench
-from sellarec_lab.workbench.case import Case, Ranked, ranking, template_pieces, template_text
+from sellarec_lab.workbench.case import Case, template_pieces, template_text
 from sellarec_lab.workbench.generation import Generation
 from sellarec_lab.workbench.lookup import Found, Lookup
 from sellarec_lab.workbench.walk import Walk, on_item

@@ -2,11 +2,32 @@
 
 import functools
 from collections.abc import Mapping
+from typing import NamedTuple
 
 from sellarec_lab.sella import Attention, Explanation
-from sellarec_lab.workbench.case import Case, Ranked, ranking
+from sellarec_lab.workbench.case import Case
 
 _KEPT = 500  # answers, and looks
+
+
+class Ranked(NamedTuple):
+    """A place in the ranking of the catalogue; ``seen`` says that the user has rated the item."""
+
+    item_id: int
+    score: float
+    seen: bool
+
+
+def ranking(model, case: Case) -> list[Ranked]:
+    """Every item of the catalogue in the target's place, best first; what the prompts share runs once.
+
+    A free title plays no part: the catalogue takes its place.
+    """
+    items = range(1, len(model.profiles.titles))
+    many = [case.retargeted(i).prompt(model) for i in items]  # an item of the history leaves it when it is asked about
+    scores = dict(zip(items, model.score_prompts(many, shared=True).tolist()))
+    seen = set(model.profiles.seen[case.user_id])
+    return [Ranked(i, scores[i], i in seen) for i in sorted(items, key=lambda i: (-scores[i], i))]
 
 
 class Answers:
@@ -49,4 +70,4 @@ class Answers:
 
 
 def _all_but_the_target(name: str, case: Case) -> tuple:
-    return name, case.user_id, case.history, case.template, case.off, case.owner
+    return name, case.user_id, case.told, case.template, case.off, case.owner

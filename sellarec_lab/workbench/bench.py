@@ -14,14 +14,14 @@ from sellarec_lab.config import Preset
 from sellarec_lab.data import Interactions
 from sellarec_lab.prompts import KINDS
 from sellarec_lab.workbench import edits, files, render
-from sellarec_lab.workbench.answers import Answers
-from sellarec_lab.workbench.case import Case, Ranked, template_pieces
+from sellarec_lab.workbench.answers import Answers, Ranked
+from sellarec_lab.workbench.case import TOLD, Case, template_pieces
 from sellarec_lab.workbench.controls import DETAILS
 from sellarec_lab.workbench.desk import Desk
 from sellarec_lab.workbench.edits import Edit, Spread
 from sellarec_lab.workbench.lookup import Lookup
 from sellarec_lab.workbench.panel import Page
-from sellarec_lab.workbench.trail import Step, Trail
+from sellarec_lab.workbench.trail import Step, Trail, put_back, roll
 
 
 class Workbench(Page):
@@ -72,8 +72,9 @@ class Workbench(Page):
         item_id, case = self.lookup.item(item), self.case
         moved = case.retargeted(item_id)
         moved.check(self._lead)
-        if case.history == self.untouched.history:
-            moved = dataclasses.replace(moved, history=self._untouched(case.user_id, item_id).history)
+        if case.told == self.untouched.told:
+            then = self._untouched(case.user_id, item_id)
+            moved = dataclasses.replace(moved, history=then.history, disliked=then.disliked)
         self._go(moved, f"target: {self.lookup.titles[item_id]}")
 
     def retitle(self, title: str | None) -> None:
@@ -88,12 +89,9 @@ class Workbench(Page):
         self._go(self.case.dropped(entry), f"dropped: {self.lookup.called(entry)}")
 
     def add(self, item: int | str) -> None:
-        """Put an item into the history: back to its place if it was dropped, else as the most recent."""
+        """Put an item into the history: back to its place if it was dropped, else as the most recent that was liked."""
         item_id = self.lookup.item(item)
-        case = self.case.added(item_id)
-        if item_id in self.roll:
-            case = dataclasses.replace(case, history=tuple(i for i in self.roll if i in case.history))
-        self._go(case, f"added: {self.lookup.titles[item_id]}")
+        self._go(put_back(self.case, self.untouched, item_id), f"added: {self.lookup.titles[item_id]}")
 
     def add_title(self, title: str) -> None:
         """Put a title that need not exist into the history, as the most recent: text alone, without a vector."""
@@ -108,6 +106,12 @@ class Workbench(Page):
         """Show a title of the history ``by`` places later, or earlier where that is negative."""
         entry = self._entry(item)
         self._go(self.case.moved(entry, by), f"{'earlier' if by < 0 else 'later'}: {self.lookup.called(entry)}")
+
+    def turn(self, item: int | str) -> None:
+        """Show a liked title as disliked, or a disliked one as liked, as the most recent of those."""
+        entry = self._entry(item)
+        turned = "liked" if entry in self.case.disliked else "disliked"
+        self._go(self.case.turned(entry), f"now {turned}: {self.lookup.called(entry)}")
 
     def rephrase(self, text: str | None) -> None:
         """Ask in other words, one piece a line (see `case.template_pieces`); None or "": in each model's own."""
@@ -236,14 +240,14 @@ class Workbench(Page):
         return {kind for name in self.shown for kind in self.models[name].recipe.slots}
 
     @property
-    def roll(self) -> tuple[int | str, ...]:
-        """The titles that can be ticked: the history, and what was dropped, behind what it followed."""
-        roll, before = list(self.case.history), 0
-        for item in self.untouched.history:
-            if item not in roll:
-                roll.insert(before, item)
-            before = roll.index(item) + 1
-        return tuple(roll)
+    def rolls(self) -> dict[str, tuple[int | str, ...]]:
+        """The titles that can be ticked, of "history" and "disliked" (see `trail.roll`)."""
+        return {name: roll(self.case, self.untouched, name) for name in TOLD}
+
+    @property
+    def tells_dislikes(self) -> bool:
+        """Whether a model that is shown is told what was disliked."""
+        return any(self.models[name].prompt_config.disliked for name in self.shown)
 
     def to_html(self) -> str:
         """The page as a fragment of html."""

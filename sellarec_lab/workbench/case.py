@@ -10,13 +10,14 @@ import dataclasses
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 from sellarec_lab import prompts, sella
 from sellarec_lab.prompts import KINDS, CodeWords, Prompt, Segment, Slot
 from sellarec_lab.sella import Explanation
 
-FIELDS = ("history", "disliked", "title", *KINDS)
+TOLD = ("history", "disliked")  # what a case tells of its user, in lists of titles
+FIELDS = (*TOLD, "title", *KINDS)
 LINE_BREAK = "↵"  # how a line break inside a piece is written where one line is one piece
 
 
@@ -56,8 +57,11 @@ class Case:
             raise ValueError(f"history: {blank[0]!r} is no text; give a title")
         if twice := [i for i in self.history if self.history.count(i) > 1]:
             raise ValueError(f"history: {_named(twice[0])} would be shown twice")
-        if (i := self.item_id) in self.history:
-            raise ValueError(f"history: item {i} is the target, and would answer the question; choose another target")
+        if both := [i for i in self.disliked if i in self.history]:
+            raise ValueError(f"disliked: {_named(both[0])} would be shown as liked too; drop it there, or turn it")
+        if where := [name for name in TOLD if self.item_id in getattr(self, name)]:
+            answer = f"item {self.item_id} is the target, and would answer the question; choose another target"
+            raise ValueError(f"{where[0]}: {answer}")
         if self.title is not None and not (isinstance(self.title, str) and self.title.strip()):
             raise ValueError(f"title: {self.title!r} is no text; give a title, or None for the item's own")
         if self.template is not None:
@@ -71,6 +75,11 @@ class Case:
         shown = tuple(i for i in self.history if not isinstance(i, str))
         told = {"history": shown, "disliked": self.disliked}
         return {"user_id": (self.user_id,), "owner": owner, "item_id": (self.item_id,), **told}
+
+    @property
+    def told(self) -> tuple[tuple[int | str, ...], ...]:
+        """What is shown as liked, and what as disliked."""
+        return self.history, self.disliked
 
     @property
     def new_titles(self) -> tuple[str, ...]:
@@ -100,42 +109,50 @@ class Case:
 
     def dropped(self, entry: int | str) -> Case:
         """Without one title of the history, liked or disliked: an item, or a new title as it is spelled there."""
-        if entry in self.disliked:
-            return dataclasses.replace(self, disliked=tuple(i for i in self.disliked if i != entry))
-        place = self._place(entry)
-        return dataclasses.replace(self, history=self.history[:place] + self.history[place + 1 :])
+        return self._put(entry, ())
 
     def added(self, entry: int | str) -> Case:
         """With one more title, an item's or a new one, as the most recent of the history."""
         return dataclasses.replace(self, history=(*self.history, _spaced(entry)))
 
     def moved(self, entry: int | str, by: int) -> Case:
-        """With one title of the history ``by`` places later, or earlier where that is negative.
+        """With one title of the history, liked or disliked, ``by`` places later, or earlier where that is negative.
 
         Raises:
             ValueError: the title is not in it, or would leave it.
         """
-        to = self._place(entry) + by
-        if not 0 <= to < len(self.history):
+        name, place = self._place(entry)
+        rest, to = getattr(self.dropped(entry), name), place + by
+        if not 0 <= to <= len(rest):
             where = "earlier than the oldest" if to < 0 else "later than the newest"
-            raise ValueError(f"history: {_named(entry)} can't stand {where} title")
-        rest = self.dropped(entry).history
-        return dataclasses.replace(self, history=(*rest[:to], entry, *rest[to:]))
+            raise ValueError(f"{name}: {_named(entry)} can't stand {where} title")
+        return dataclasses.replace(self, **{name: (*rest[:to], entry, *rest[to:])})
+
+    def turned(self, item: int) -> Case:
+        """With a liked title shown as disliked, or a disliked one as liked: the most recent of those."""
+        rest, to = self.dropped(item), "history" if item in self.disliked else "disliked"
+        return dataclasses.replace(rest, **{to: (*getattr(rest, to), item)})
 
     def replaced(self, entry: int | str, by: int | str) -> Case:
-        """With another title in the place of one of the history."""
-        place = self._place(entry)
-        return dataclasses.replace(self, history=(*self.history[:place], _spaced(by), *self.history[place + 1 :]))
+        """With another title in the place of one of the history, liked or disliked."""
+        return self._put(entry, (_spaced(by),))
 
-    def _place(self, entry: int | str) -> int:
-        if entry not in self.history:
-            raise ValueError(f"history: {_named(entry)} is not in it")
-        return self.history.index(entry)
+    def _put(self, entry: int | str, instead: tuple[int | str, ...]) -> Case:
+        name, place = self._place(entry)
+        shown = getattr(self, name)
+        return dataclasses.replace(self, **{name: (*shown[:place], *instead, *shown[place + 1 :])})
+
+    def _place(self, entry: int | str) -> tuple[str, int]:
+        """In which list a title is shown, and where."""
+        for name, shown in zip(TOLD, self.told, strict=True):
+            if entry in shown:
+                return name, shown.index(entry)
+        raise ValueError(f"history: {_named(entry)} is not in it")
 
     def retargeted(self, item_id: int) -> Case:
-        """About another item; if the history shows that item, it leaves the history."""
-        history = tuple(i for i in self.history if i != item_id)
-        return dataclasses.replace(self, item_id=item_id, title=None, history=history)
+        """About another item; if the history shows that item, liked or disliked, it leaves the history."""
+        told = {name: tuple(i for i in getattr(self, name) if i != item_id) for name in TOLD}
+        return dataclasses.replace(self, item_id=item_id, title=None, **told)
 
     def retitled(self, title: str | None) -> Case:
         """With a title of your own in the place of the target's; None brings the item back."""
@@ -183,6 +200,7 @@ class Case:
         item = known + len(new) if free else self.item_id
         history = [known + new.index(i) if isinstance(i, str) else i for i in self.history]
         changes = {"titles": titles, "longest": len(history)}
+        changes["disliked"] = len(self.disliked) if writer.disliked else 0
         if self.template is not None:
             changes["template"] = dataclasses.replace(writer.template, pieces=self.template)
         if writer.codes is not None:
@@ -267,23 +285,3 @@ def _named(entry: int | str) -> str:
 def _spaced(entry: int | str) -> int | str:
     """A title with single spaces; an item as it is."""
     return " ".join(entry.split()) if isinstance(entry, str) else entry
-
-
-class Ranked(NamedTuple):
-    """A place in the ranking of the catalogue; ``seen`` says that the user has rated the item."""
-
-    item_id: int
-    score: float
-    seen: bool
-
-
-def ranking(model, case: Case) -> list[Ranked]:
-    """Every item of the catalogue in the target's place, best first; what the prompts share runs once.
-
-    A free title plays no part: the catalogue takes its place.
-    """
-    items = range(1, len(model.profiles.titles))
-    many = [case.retargeted(i).prompt(model) for i in items]  # an item of the history leaves it when it is asked about
-    scores = dict(zip(items, model.score_prompts(many, shared=True).tolist()))
-    seen = set(model.profiles.seen[case.user_id])
-    return [Ranked(i, scores[i], i in seen) for i in sorted(items, key=lambda i: (-scores[i], i))]

@@ -10,7 +10,8 @@ from sellarec_lab.workbench.panel import COLUMN, HALF, LAZY, WIDE, meant, propos
 NOBODY = "(none)"
 DETAILS = {"ids": "token ids", "logits": "logits", "attention": "attention"}
 BUTTONS = {"undo": "Undo", "redo": "Redo", "pin": "Pin", "swap": "Swap models", "reset": "Reset"}
-BUTTONS |= {"earlier": "Earlier", "later": "Later", "rank": "Rank the catalogue", "spread": "Do it to 50 users"}
+BUTTONS |= {"earlier": "Earlier", "later": "Later", "turn": "Liked ⇄ disliked"}
+BUTTONS |= {"rank": "Rank the catalogue", "spread": "Do it to 50 users"}
 BUTTONS |= {"html": "Export HTML", "json": "Export JSON"}
 BOXES = ("search", "target", "add", "owner", "template")  # texts that may be refused
 _BAR = ("undo", "redo", "pin", "swap", "reset")
@@ -30,7 +31,8 @@ def made(bench) -> dict[str, widgets.Widget]:
         "rows": widgets.Dropdown(description="their films", **WIDE),
         "target": widgets.Combobox(description="target title", options=titles, placeholder="any title", **LAZY),
         "history": widgets.VBox(layout={"max_height": "300px", "overflow": "auto"}),
-        "order": widgets.Dropdown(description="move", **WIDE),
+        "disliked": widgets.VBox(layout={"max_height": "300px", "overflow": "auto"}),
+        "disliked_above": widgets.Label("Shown as disliked:"), "order": widgets.Dropdown(description="move", **WIDE),
         "add": widgets.Combobox(description="add a title", options=titles, placeholder="any title", **LAZY),
         "template": widgets.Textarea(rows=8, placeholder="template, one field a line; empty: the own one", **LAZY),
         **{kind: widgets.Checkbox(description=f"{kind} token", indent=False, **HALF) for kind in KINDS},
@@ -48,8 +50,9 @@ def laid_out(w: dict[str, widgets.Widget]) -> widgets.VBox:
     """The strip with the answers and the steps above; below it controls and page, which scroll each for itself."""
     left = [
         w["left"], w["right"], *_box(w, "search"), w["users"], w["found"], w["rows"], *_box(w, "target"),
-        w["target_meant"], widgets.Label("History shown (untick a title to drop it):"), w["history"], w["order"],
-        widgets.HBox([w["earlier"], w["later"]]), *_box(w, "add"), w["add_meant"],
+        w["target_meant"], widgets.Label("History shown (untick a title to drop it):"), w["history"],
+        w["disliked_above"], w["disliked"], w["order"], widgets.HBox([w["earlier"], w["later"]]), w["turn"],
+        *_box(w, "add"), w["add_meant"],
         widgets.Label("Soft tokens:"), *_pairs([w[kind] for kind in KINDS]), *_box(w, "owner"),
         widgets.Label("Template, a field a line (leave it to apply):"), *_box(w, "template"),
         widgets.Label("Show as well:"), *_pairs([w[name] for name in DETAILS]),

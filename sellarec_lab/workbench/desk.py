@@ -8,7 +8,7 @@ import re
 from sellarec_lab.prompts import KINDS
 from sellarec_lab.views.prompt import small
 from sellarec_lab.workbench import controls, render
-from sellarec_lab.workbench.case import template_text
+from sellarec_lab.workbench.case import TOLD, template_text
 from sellarec_lab.workbench.controls import BUTTONS, DETAILS, NOBODY
 from sellarec_lab.workbench.panel import Panel, if_any, offer, people
 
@@ -66,8 +66,8 @@ class Desk(Panel):
         title = case.title if name == "target" else next(reversed(case.new_titles), None)
         return self.bench.lookup.close(title) if title else ()
 
-    def _tick(self, place: int, on: bool) -> None:
-        (self.bench.add if on else self.bench.drop)(self.bench.roll[place])
+    def _tick(self, name: str, place: int, on: bool) -> None:
+        (self.bench.add if on else self.bench.drop)(self.bench.rolls[name][place])
 
     def _switch(self, kind: str, on: bool) -> None:
         (self.bench.switch_on if on else self.bench.switch_off)(kind)
@@ -94,9 +94,10 @@ class Desk(Panel):
         bench = self.bench
         if name in ("html", "json"):
             self.widgets["status"].value = small(f"written: {bench.export(bench.folder / f'{self._named()}.{name}')}")
-        elif name in ("earlier", "later"):
-            entry = bench.case.history[self.widgets["order"].index or 0] if bench.case.history else ""
-            bench.move(entry, -1 if name == "earlier" else 1)
+        elif name in ("earlier", "later", "turn"):
+            shown = [*self._movable()]
+            entry = shown[self.widgets["order"].index or 0] if shown else ""
+            bench.turn(entry) if name == "turn" else bench.move(entry, -1 if name == "earlier" else 1)
         elif name == "pin":
             (bench.unpin if bench.pinned == bench.trail.here else bench.pin)()
         else:
@@ -143,14 +144,22 @@ class Desk(Panel):
         for kind in KINDS:
             can = kind in bench.kinds and kind not in case.without_vector
             w[kind].value, w[kind].disabled = can and kind not in case.off, not can
-        self.tick_boxes(bench.roll, case.history, self._tick)
+        for name in TOLD:
+            self.tick_boxes(name, bench.rolls[name], getattr(case, name), functools.partial(self._tick, name))
         self._sync_order()
 
     def _sync_order(self) -> None:
-        """The titles that can be moved; the chosen one stays chosen where it went."""
-        history, box = self.bench.case.history, self.widgets["order"]
-        options = [(self.bench.lookup.called(entry), entry) for entry in history]
-        offer(box, options, box.value, otherwise=history[0] if history else None)
+        """The titles that can be moved or turned; the chosen one stays chosen where it went."""
+        box, shown = self.widgets["order"], self._movable()
+        offer(box, [(called, entry) for entry, called in shown.items()], box.value, otherwise=next(iter(shown), None))
+        for name in ("disliked", "disliked_above", "turn"):
+            self.widgets[name].layout.display = None if self.bench.tells_dislikes else "none"
+
+    def _movable(self) -> dict[int | str, str]:
+        """The titles of the history, and where a model is told of them the disliked ones, with what they are called."""
+        bench, called = self.bench, self.bench.lookup.called
+        disliked = {entry: f"✘ {called(entry)}" for entry in bench.case.disliked if bench.tells_dislikes}
+        return {entry: called(entry) for entry in bench.case.history} | disliked
 
     def _sync_steps(self) -> None:
         bench, w = self.bench, self.widgets

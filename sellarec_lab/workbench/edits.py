@@ -13,13 +13,25 @@ from scipy.special import expit
 
 from sellarec_lab.metrics.means import mean_interval
 from sellarec_lab.prompts import KINDS
-from sellarec_lab.workbench.case import Case
+from sellarec_lab.workbench.case import TOLD, Case
 
 
 class Back(NamedTuple):
-    """A title of a history, by its place from the newest, which is 1."""
+    """A title that was shown as liked ("history") or as "disliked", by its place from the newest there, which is 1."""
 
     place: int
+    where: str = "history"
+
+
+class End(NamedTuple):
+    """What becomes of the newest titles of a list.
+
+    ``reach`` says how many it is about; the older ones stay. ``newest`` stands in their place, oldest first: old ones
+    by their place, and what was added.
+    """
+
+    reach: int = 0
+    newest: tuple[Back | int | str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -27,13 +39,12 @@ class Edit:
     """What was done to a case, told so that it can be done to anybody's.
 
     Args:
-        reach: how many of the newest titles of the history it is about; the older ones stay.
-        newest: what stands in their place, oldest first: old ones by their place, and what was added.
+        history, disliked: what became of the two lists of titles.
         title, template, off, owner: as in `Case`.
     """
 
-    reach: int = 0
-    newest: tuple[Back | int | str, ...] = ()
+    history: End = End()
+    disliked: End = End()
     title: str | None = None
     template: tuple[str, ...] | None = None
     off: tuple[str, ...] = ()
@@ -42,10 +53,8 @@ class Edit:
     @classmethod
     def between(cls, before: Case, after: Case) -> Edit:
         """What makes one case of a user out of another, untouched one."""
-        old, new = before.history, after.history
-        same = next((i for i, (a, b) in enumerate(zip(old, new)) if a != b), min(len(old), len(new)))
-        newest = tuple(Back(len(old) - old.index(i)) if i in old else i for i in new[same:])
-        return cls(len(old) - same, newest, after.title, after.template, after.off, after.owner)
+        ends = (_end(before, after, name) for name in TOLD)
+        return cls(*ends, after.title, after.template, after.off, after.owner)
 
     def done_to(self, case: Case) -> Case:
         """The case after the same edit.
@@ -53,26 +62,58 @@ class Edit:
         Raises:
             ValueError: it can't be done: the history is too short, or shows the added title or asks about it.
         """
-        history = case.history
-        if len(history) < self.reach:
-            raise ValueError(f"history: {len(history)} titles, and the edit is about the {self.reach} newest")
-        newest = tuple(history[-i.place] if isinstance(i, Back) else i for i in self.newest)
         changes = {name: getattr(self, name) for name in ("title", "template", "off")}
-        changed = dataclasses.replace(case, history=(*history[: len(history) - self.reach], *newest), **changes)
-        return changed.owned(self.owner)
+        told = {name: _ended(case, name, getattr(self, name)) for name in TOLD}
+        return dataclasses.replace(case, **told, **changes).owned(self.owner)
 
     def told(self, titles: Sequence[str]) -> str:
         """The edit in words; "" for none."""
-        places = [i.place for i in self.newest if isinstance(i, Back)]
-        gone = [str(place) for place in range(1, self.reach + 1) if place not in places]
-        added = [i if isinstance(i, str) else titles[i] for i in self.newest if not isinstance(i, Back)]
-        said = [f"dropped, counted from the newest title: {', '.join(gone)}"] if gone else []
-        said += ["titles in another order"] if places != sorted(places, reverse=True) else []
-        said += [f"added “{title}”" for title in added]
+        said = [line for name in TOLD for line in self._told_of(name, titles)]
         said += [f"asked about “{self.title}”"] if self.title is not None else []
         said += ["other words"] if self.template is not None else []
         said += [f"{KINDS[kind].shown} off" for kind in self.off]
         return "; ".join([*said, *(["another user's token"] if self.owner is not None else [])])
+
+
+    def _told_of(self, name: str, titles: Sequence[str]) -> Iterable[str]:
+        """What became of one list, in words."""
+        end, kind = getattr(self, name), "disliked title" if name == "disliked" else "title"
+        backs = [i for i in (*self.history.newest, *self.disliked.newest) if isinstance(i, Back)]
+        kept = [i.place for i in backs if i.where == name]
+        if gone := [str(place) for place in range(1, end.reach + 1) if place not in kept]:
+            yield f"dropped, counted from the newest {kind}: {', '.join(gone)}"
+        here = [i for i in end.newest if isinstance(i, Back)]
+        if turned := [str(i.place) for i in here if i.where != name]:
+            other = ("liked", "disliked") if name == "disliked" else ("disliked", "liked")
+            yield f"{other[0]} shown as {other[1]}, counted from the newest: {', '.join(turned)}"
+        places = [i.place for i in here if i.where == name]
+        if places != sorted(places, reverse=True):
+            yield f"{kind}s in another order"
+        yield from (f"added “{i if isinstance(i, str) else titles[i]}”" for i in end.newest if not isinstance(i, Back))
+
+
+def _end(before: Case, after: Case, name: str) -> End:
+    """What became of one list between two cases."""
+    old, new = getattr(before, name), getattr(after, name)
+    same = next((i for i, (a, b) in enumerate(zip(old, new)) if a != b), min(len(old), len(new)))
+    return End(len(old) - same, tuple(_back(before, entry) for entry in new[same:]))
+
+
+def _back(case: Case, entry: int | str) -> Back | int | str:
+    """A title by the place where a case shows it; itself where it does not."""
+    for name, shown in zip(TOLD, case.told, strict=True):
+        if entry in shown:
+            return Back(len(shown) - shown.index(entry), name)
+    return entry
+
+
+def _ended(case: Case, name: str, end: End) -> tuple[int | str, ...]:
+    """One list of a case after what an edit does to it."""
+    shown = getattr(case, name)
+    if len(shown) < end.reach:
+        raise ValueError(f"{name}: {len(shown)} titles, and the edit is about the {end.reach} newest")
+    newest = (getattr(case, i.where)[-i.place] if isinstance(i, Back) else i for i in end.newest)
+    return (*shown[: len(shown) - end.reach], *newest)
 
 
 class Spread(NamedTuple):

@@ -263,7 +263,7 @@ class Controls(Panel):
         self.put("add", "")
         w["beams"].value, w["wish"].value = bench.beams, bench.wish
         w["step"].disabled = w["finish"].disabled = bench.finished
-        self.tick_boxes(bench.roll, bench.history, self._tick)
+        self.tick_boxes("history", bench.roll, bench.history, self._tick)
 
 
 def _widgets(bench: Generation) -> dict[str, widgets.Widget]:

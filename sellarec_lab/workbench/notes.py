@@ -46,7 +46,7 @@ def _left_out(tokens: list[str]) -> str:
 
 def _history(bench) -> list[str]:
     case = bench.case
-    if case.history != bench.untouched.history:
+    if case.told != bench.untouched.told:
         return ["the history was edited"]
     if bench.lookup.moment(case.user_id, case.item_id) is not None:
         return ["history as of the moment when the user rated this film; later likes are not in it"]

@@ -111,10 +111,10 @@ class Panel:
         raise NotImplementedError
 
     def tick_boxes(
-        self, roll: Sequence[int | str], kept: Collection[int | str], tick: Callable[[int, bool], None]
+        self, name: str, roll: Sequence[int | str], kept: Collection[int | str], tick: Callable[[int, bool], None]
     ) -> None:
         """A box for each title of the roll, ticked where it is kept; ``tick(place, on)`` hears what a person does."""
-        box, called = self.widgets["history"], self.bench.lookup.called
+        box, called = self.widgets[name], self.bench.lookup.called
         boxes = list(box.children)
         while len(boxes) < len(roll):
             made = widgets.Checkbox(indent=False, layout={"width": f"{COLUMN - 50}px", "margin": "0 2px"})

@@ -18,7 +18,8 @@ from sellarec_lab.views.prompt import (
     small,
     verdict,
 )
-from sellarec_lab.workbench.case import Ranked, template_text
+from sellarec_lab.workbench.answers import Ranked
+from sellarec_lab.workbench.case import template_text
 from sellarec_lab.workbench.edits import Spread
 from sellarec_lab.workbench.notes import notes, truth
 

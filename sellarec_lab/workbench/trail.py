@@ -1,8 +1,9 @@
-"""Steps with names, and the way back and on again."""
+"""Steps with names, and the way back and on again; titles that were dropped, and their way back."""
 
+import dataclasses
 from typing import NamedTuple
 
-from sellarec_lab.workbench.case import Case
+from sellarec_lab.workbench.case import TOLD, Case
 
 
 class Step(NamedTuple):
@@ -41,3 +42,30 @@ class Trail:
         if self.at + by >= len(self.steps):
             raise ValueError("nothing to redo: this is the last step")
         return self.at + by
+
+
+def roll(case: Case, before: Case, name: str) -> tuple[int | str, ...]:
+    """What can be ticked of one list of titles: what a case shows there, and what was dropped since a case ``before``,
+    behind what it followed."""
+    (other,) = set(TOLD) - {name}
+    titles, place = list(getattr(case, name)), 0
+    for item in (i for i in getattr(before, name) if i not in getattr(case, other)):
+        if item not in titles:
+            titles.insert(place, item)
+        place = titles.index(item) + 1
+    return tuple(titles)
+
+
+def put_back(case: Case, before: Case, item: int) -> Case:
+    """A case with one title more: in its place where it was dropped since a case ``before``, else as the most recent
+    that was liked.
+
+    Raises:
+        ValueError: the case shows it.
+    """
+    added = case.added(item)
+    for name in TOLD:
+        if item in (titles := roll(case, before, name)):
+            shown = (*getattr(case, name), item)
+            return dataclasses.replace(case, **{name: tuple(i for i in titles if i in shown)})
+    return added

@@ -127,7 +127,7 @@ def test_controls_drive_the_bench(bench, toy):
     assert bench.case.template is None and c["user"].value and c["owner"].value == ""
     c["undo"].click()
     assert bench.case.template == ("Offer: {title}", "{item}?")
-    new = next(i for i in range(1, 17) if i not in (*bench.roll, bench.case.item_id))
+    new = next(i for i in range(1, 17) if i not in (*bench.rolls["history"], bench.case.item_id))
     c["add"].value = toy.titles[new]
     assert bench.case.history[-1] == new and c["add"].value == ""
     assert c["strip"].value + c["panel"].value == bench.to_html()
@@ -273,7 +273,7 @@ def test_titles_in_another_order_are_meant_too(model, toy):
 
 def test_a_new_title_of_the_history_is_text_and_can_be_corrected(bench):
     c, first = bench.controls, bench.case
-    item = next(i for i in range(1, 17) if i not in (*bench.roll, first.item_id))
+    item = next(i for i in range(1, 17) if i not in (*bench.rolls["history"], first.item_id))
     right = bench.lookup.titles[item]
     wrong = right.replace("Film", "Flim")
     c["add"].value = wrong.replace(" ", "  ")
@@ -391,6 +391,16 @@ def test_busy_is_said_while_a_slow_model_scores_and_a_known_case_is_not_asked_ag
 
 
 def test_every_control_is_named(bench):
-    unnamed = {"history", "template", "found", "busy", "error", "status", "strip", "panel"}  # a label above, or output
-    unnamed |= {name for name in bench.controls if name.endswith(("_says", "_meant"))}
+    unnamed = {
+        "history",
+        "disliked",
+        "template",
+        "found",
+        "busy",
+        "error",
+        "status",
+        "strip",
+        "panel",
+    }  # a label above, or output
+    unnamed |= {name for name in bench.controls if name.endswith(("_says", "_meant", "_above"))}
     assert all(w.description for name, w in bench.controls.items() if name not in unnamed)
