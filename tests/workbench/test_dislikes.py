@@ -39,6 +39,7 @@ def test_disliked_titles_are_dropped_moved_and_put_back_by_boxes(told):
     boxes[0].value = False
     assert told.case.disliked == disliked[1:] and told.explanations["told"].score != before
     assert not boxes[0].value and boxes[1].value  # it can be ticked again
+    assert "the history was edited" in c["panel"].value
     boxes[0].value = True
     assert told.case.disliked == disliked and told.explanations["told"].score == before
     c["order"].value = disliked[0]
@@ -50,6 +51,13 @@ def test_disliked_titles_are_dropped_moved_and_put_back_by_boxes(told):
         dataclasses.replace(told.case, item_id=disliked[0])
     told.target(disliked[0])
     assert told.case.disliked == disliked[1:2] + disliked[2:]
+
+
+def test_all_dislikes_are_shown_however_many_were_added(told):
+    many = tuple(item for item in range(1, 17) if item != told.case.item_id)
+    told.restore(dataclasses.replace(told.case, history=(), disliked=many))
+    shown = [s.item_id for s in told.explanations["told"].prompt.segments if getattr(s, "role", "") == "disliked"]
+    assert shown == list(many) and len(many) > told.models["told"].prompt_config.disliked
 
 
 def test_another_row_of_the_user_has_its_own_dislikes(told):
