@@ -21,7 +21,7 @@ world: $(STAMP) ## rebuild the embedded world in data/tiny from its seed
 real: $(STAMP) ## a real language model: fetches SmolLM2, trains SeLLa-Rec with it on MovieLens-1M, prints the table (two hours)
 	.venv/bin/python -m sellarec_lab weights smollm2
 	.venv/bin/python -m sellarec_lab compare --preset smollm2 --models means,mf,tallrec,sella --against means \
-		--workers 1 --rank-users 0
+		--workers 1
 
 test: lint ## lint, then unit tests and all notebooks, exercises open and solved, in fast mode, two files at a time
 	.venv/bin/python docs/course.py --tested

@@ -67,7 +67,6 @@ def _compare(args: argparse.Namespace) -> int:
     compare.method(args.against)
     if args.fast:
         cfg = faster(cfg, f"{cfg.name}-fast")
-        args.rank_users = min(args.rank_users, 10)
         print("--fast: a few rows and epochs, to check that everything runs; the numbers mean nothing")
     models = models if isinstance(models, str) else [*dict.fromkeys([*models, args.against])]
     command = "python -m sellarec_lab " + shlex.join(args.typed)
@@ -186,7 +185,8 @@ def _tables(commands: argparse._SubParsersAction, shared: argparse.ArgumentParse
         if name == "kg":
             add("--target", default="", help="the graph to re-train for; by default the first")
         if name == "compare":  # the other ranks for everybody
-            add("--rank-users", type=_whole(0), default=100, help="rank the whole catalogue for so many users")
+            says = "rank the whole catalogue for so many users; by default as many as the preset says"
+            add("--rank-users", type=_whole(0), default=None, help=says)
 
 
 def _parser() -> argparse.ArgumentParser:

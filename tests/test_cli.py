@@ -60,6 +60,15 @@ def test_compare_leaves_the_table_the_page_and_the_section(tmp_path, capsys, qui
     assert not (tmp_path / "tiny-fast" / "results.csv").exists(), "that is where the command run leaves its own"
 
 
+@pytest.mark.parametrize("typed, ranked", [("", True), ("--rank-users 0", False)])
+def test_the_catalogue_is_ranked_for_as_many_as_the_preset_says_unless_told(typed, ranked, tmp_path):
+    given = f"compare --fast --models popularity --against popularity --workers 1 --set rank_users=3 {typed}"
+    assert main([*given.split(), "--artifacts", str(tmp_path)]) == 0
+    (text,) = (path.read_text() for path in tmp_path.rglob("results.csv"))
+    assert ("catalogue-3" in text) == ranked and text.count("catalogue-3") == text.count("catalogue-")
+    assert config.preset("smollm2").rank_users == 0
+
+
 @pytest.mark.parametrize(
     "typed", ["compare --models means", "lcrec --models next-popularity", "kg --models kg-frequency"]
 )

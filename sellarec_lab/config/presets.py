@@ -38,6 +38,7 @@ class Preset:
     dataset: str
     seed: Amount = 0
     valid_rows: Count | None = None  # of users drawn once, that judge stages 1 and 3 and every method; None: all
+    rank_users: Amount = 100  # for whom the table of all methods ranks the whole catalogue; 0: for nobody
     backbone: BackboneConfig = BackboneConfig()
     prompt: PromptConfig = PromptConfig()
     lora: LoraConfig = LoraConfig()
@@ -139,6 +140,7 @@ _SMOLLM2 = dataclasses.replace(
     _ML1M_CPU,
     name="smollm2",
     valid_rows=2000,
+    rank_users=0,  # 3,255 prompts a user would be minutes
     backbone=_SMOLLM2_LM,
     prompt=PromptConfig(template="tiny", history=5),
     tuning=TuningConfig(branches=8, older=2, loop=_SMOLLM2_LOOP),
@@ -225,6 +227,7 @@ def faster(cfg: Preset, name: str) -> Preset:
     for part, changes in cuts.items():
         for path, value in changes.items():
             cfg = replace(cfg, f"{part}__{path}", value)
+    cfg = dataclasses.replace(cfg, rank_users=min(cfg.rank_users, 10))
     return dataclasses.replace(cfg, name=name, dataset="tiny-part" if cfg.dataset == "tiny" else cfg.dataset)
 
 

@@ -100,7 +100,7 @@ def write(
 
 def bench(
     cfg: Preset, root: str | None = None, models: list[str] | str = "all", seeds: int = 1, workers: int | None = None,
-    against: str = "sella", command: str = "", into: Path | None = None, rank_users: int = 100, *,
+    against: str = "sella", command: str = "", into: Path | None = None, rank_users: int | None = None, *,
     ask: Asked | None = None, **options: Any,
 ) -> pd.DataFrame:  # fmt: skip
     """Fill the table for many models and leave it as csv, page and markdown; returns the results.
@@ -114,12 +114,13 @@ def bench(
         into: a markdown file whose section ``compare:<preset>`` is replaced.
         ask: another question than who likes what: `NEXT_ITEMS` or `links`; its name is the section's, and files lie in
             its folder.
-        rank_users, options: as `compare.run` takes them (``ablation_seeds``, ``cluster``).
+        rank_users, options: as `compare.run` takes them (``ablation_seeds``, ``cluster``); users to rank for are by
+            default as many as the preset says.
     """
     started = time.perf_counter()
     decision = runtime.workers() if workers is None else runtime.Decision(str(workers), "asked for")
     print(f"{runtime.describe(cfg)}\n{'workers':<13} {decision}", flush=True)
-    ask = RATINGS if ask is None else ask
+    ask, rank_users = ask or RATINGS, cfg.rank_users if rank_users is None else rank_users
     if into is not None:
         compare.check_section(into, f"{ask.section}:{cfg.name}")
     data_set, out = ask.load(cfg, root), runtime.artifacts_folder(cfg.artifacts) / cfg.name / ask.folder

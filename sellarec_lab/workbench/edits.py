@@ -30,8 +30,8 @@ class End(NamedTuple):
     by their place, and what was added.
     """
 
-    reach: int = 0
-    newest: tuple[Back | int | str, ...] = ()
+    reach: int
+    newest: tuple[Back | int | str, ...]
 
 
 @dataclass(frozen=True)
@@ -43,8 +43,8 @@ class Edit:
         title, template, off, owner: as in `Case`.
     """
 
-    history: End = End()
-    disliked: End = End()
+    history: End
+    disliked: End
     title: str | None = None
     template: tuple[str, ...] | None = None
     off: tuple[str, ...] = ()
@@ -73,7 +73,6 @@ class Edit:
         said += ["other words"] if self.template is not None else []
         said += [f"{KINDS[kind].shown} off" for kind in self.off]
         return "; ".join([*said, *(["another user's token"] if self.owner is not None else [])])
-
 
     def _told_of(self, name: str, titles: Sequence[str]) -> Iterable[str]:
         """What became of one list, in words."""
