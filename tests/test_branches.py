@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import takewhile
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -133,6 +135,21 @@ def test_families_are_people_with_the_same_history() -> None:
                           "history": [(1, 2, 3), (9, 2, 3), (1, 2, 3), (1, 2), ()]})  # fmt: skip
     writer = prompts.Writer(TEMPLATES["tiny"], TITLES, (), longest=2)
     assert prompts.PromptRows(writer, frame).families().tolist() == [0, 0, 1, 2, 3]
+
+
+def test_what_was_disliked_first_runs_once_for_those_who_saw_more(lm, encoder, soft) -> None:
+    told = [(), (9,), (9, 10), (9, 10, 11), (10, 11, 12)]  # of the last, only the likes are alike
+    frame = pd.DataFrame({"user_id": 1, "item_id": [3, 4, 5, 6, 7], "history": [(1, 2)] * 5, "disliked": told})
+    asked = prompts.PromptRows(prompts.Writer(TEMPLATES["tiny"], TITLES, ("user",), disliked=3), frame)
+    assert asked.families().tolist() == [0] * 5
+    encoded = encoder.encode_many(list(asked))
+    batch = branches.branched(encoder, encoded[1:4], asked.families()[1:4]).to(lm.device)
+    alike = [ids[0] for ids in takewhile(lambda ids: len(set(ids)) == 1, zip(*(e.ids for e in encoded[1:4])))]
+    assert lm.tokenizer.decode(alike).endswith("Dislikes: Film number 8")
+    assert batch.ids.numel() == sum(len(e.ids) for e in encoded[1:4]) - 2 * len(alike)
+    alone = llm.score(lm, encoder, asked, encoder.answer_ids(asked[0]), soft)
+    together = llm.score(lm, encoder, asked, encoder.answer_ids(asked[0]), soft, families=asked.families())
+    np.testing.assert_allclose(together, alone, atol=2e-5)
 
 
 def test_stages_train_on_branches(toy_cfg, toy) -> None:

@@ -47,12 +47,6 @@ def test_the_most_recent_dislikes_are_shown_where_asked_for():
         writer.write(7, 4, (1,), (0,))
 
 
-def test_rows_with_other_dislikes_begin_otherwise():
-    frame = pd.DataFrame({"user_id": 7, "item_id": 4, "history": [(1,)] * 4, "disliked": [(), (2,), (3, 2), (3,)]})
-    assert prompts.PromptRows(prompts.Writer(TINY, TITLES, disliked=1), frame).families().tolist() == [0, 1, 1, 2]
-    assert prompts.PromptRows(prompts.Writer(TINY, TITLES), frame).families().tolist() == [0] * 4
-
-
 def test_rows_that_share_a_history_share_what_was_disliked_then():
     told = {"history": [(), (1,), (1, 2)], "disliked": [(3,), (3, 4), (3, 4, 5)]}
     shared = prompts.shared_histories(pd.DataFrame({"user_id": 7, "item_id": [1, 2, 6], **told}), older=1)

@@ -135,10 +135,10 @@ class PromptRows(Sequence[Prompt]):
         return self.writer.write(int(self._users[row]), int(self._items[row]), *told)
 
     def families(self) -> np.ndarray:
-        """A number a row [n], the same where user and history are: such prompts begin alike."""
-        liked, disliked = self.writer.longest, self.writer.disliked
-        rows = zip(self._users, self._histories, self._disliked)
-        return pd.factorize(pd.Series([(u, _last(h, liked), _last(d, disliked)) for u, h, d in rows]))[0]
+        """A number a row [n], the same where user and history are: such prompts begin alike. What was disliked since
+        comes later, and grows from row to row: the first of it is alike too."""
+        rows = zip(self._users, self._histories)
+        return pd.factorize(pd.Series([(user, _last(history, self.writer.longest)) for user, history in rows]))[0]
 
 
 def shared_histories(frame: pd.DataFrame, older: int) -> pd.DataFrame:
