@@ -76,19 +76,26 @@ class Edit:
 
     def _told_of(self, name: str, titles: Sequence[str]) -> Iterable[str]:
         """What became of one list, in words."""
-        end, kind = getattr(self, name), "disliked title" if name == "disliked" else "title"
-        backs = [i for i in (*self.history.newest, *self.disliked.newest) if isinstance(i, Back)]
-        kept = [i.place for i in backs if i.where == name]
-        if gone := [str(place) for place in range(1, end.reach + 1) if place not in kept]:
-            yield f"dropped, counted from the newest {kind}: {', '.join(gone)}"
-        here = [i for i in end.newest if isinstance(i, Back)]
-        if turned := [str(i.place) for i in here if i.where != name]:
-            other = ("liked", "disliked") if name == "disliked" else ("disliked", "liked")
-            yield f"{other[0]} shown as {other[1]}, counted from the newest: {', '.join(turned)}"
-        places = [i.place for i in here if i.where == name]
+        newest, kind = getattr(self, name).newest, "disliked title" if name == "disliked" else "title"
+        if gone := self._gone(name):
+            yield f"dropped, counted from the newest {kind}: {_listed(gone)}"
+        backs = [i for i in newest if isinstance(i, Back)]
+        if turned := [i.place for i in backs if i.where != name]:
+            way = "liked shown as disliked" if name == "disliked" else "disliked shown as liked"
+            yield f"{way}, counted from the newest: {_listed(turned)}"
+        places = [i.place for i in backs if i.where == name]
         if places != sorted(places, reverse=True):
             yield f"{kind}s in another order"
-        yield from (f"added “{i if isinstance(i, str) else titles[i]}”" for i in end.newest if not isinstance(i, Back))
+        yield from (f"added “{i if isinstance(i, str) else titles[i]}”" for i in newest if not isinstance(i, Back))
+
+    def _gone(self, name: str) -> list[int]:
+        """Places in one list whose titles are shown nowhere any more."""
+        kept = [i for i in (*self.history.newest, *self.disliked.newest) if isinstance(i, Back)]
+        return [place for place in range(1, getattr(self, name).reach + 1) if Back(place, name) not in kept]
+
+
+def _listed(places: Iterable[int]) -> str:
+    return ", ".join(map(str, places))
 
 
 def _end(before: Case, after: Case, name: str) -> End:
