@@ -86,6 +86,16 @@ def test_likes_of_the_history_count_where_train_tells_nothing() -> None:
     assert Knowable(FILMS, train, 2, scenes=False).predict(again)["score"].nunique() == 1
 
 
+@pytest.mark.parametrize("later", [[(1, 0)], [(3, 1)], [(3, 1), (1, 0), (4, 0)]])
+def test_what_is_told_of_likes_and_dislikes_counts_as_train_does(later: list[tuple[int, int]]) -> None:
+    train = pd.DataFrame({"user_id": [1, 1], "item_id": [2, 4], "label": [1, 0]})
+    liked, disliked = ((2, *(f for f, label in later if label)), (*(f for f, label in later if not label), 4))
+    asked = pd.DataFrame({"user_id": 1, "item_id": [1, 2, 3, 4], "history": [liked] * 4, "disliked": [disliked] * 4})
+    rows = [(2, 1), (4, 0), *(row for row in later if row[0] != 4)]  # train's own are known already
+    expected = [_by_definition(rows, film) for film in FILMS.index]
+    assert Knowable(FILMS, train, 1, scenes=False).predict(asked)["score"].tolist() == pytest.approx(expected, abs=1e-4)
+
+
 def test_scenes_are_found_by_co_ratings(world, known) -> None:
     hidden = np.array(json.loads((data.tiny.default_folder() / "hidden.json").read_text())["scene"])
     rated = np.isin(world.items.index, world.train["item_id"])
@@ -110,11 +120,15 @@ def test_the_world_in_order(world, known) -> None:
 
 def test_it_is_a_row_of_this_world_alone(world, toy, known, tmp_path) -> None:
     assert {"knowable", "knowable-text"} <= set(compare.models_for(world))
-    assert not {"knowable", "knowable-text"} & set(compare.models_for(toy, "all"))
+    assert not {"knowable", "knowable-text", "knowable-so-far"} & set(compare.models_for(toy, "all"))
     with pytest.raises(ValueError, match="'knowable' knows the embedded world alone"):
         compare.check_fit(toy, ["knowable"])
     with pytest.raises(ValueError, match=r"the films lack \['genre'"):
         Knowable(toy.items.drop(columns="genres"), toy.train, toy.n_users)
     cfg = config.preset("tiny", artifacts=str(tmp_path))
     stage = compare.METHODS["knowable"].stage(cfg, world)
-    assert np.allclose(stage.value().predict(world.test)["score"], known.predict(world.test)["score"], atol=1e-6)
+    scores = known.predict(world.test)["score"]
+    assert np.allclose(stage.value().predict(world.test)["score"], scores, atol=1e-6)
+    told = compare.METHODS["knowable-so-far"].stage(cfg, world).value().predict(world.test)
+    assert list(told) == [*world.test, "score"]
+    assert metrics.quality(told)["auc"] > metrics.quality(world.test.assign(score=scores))["auc"]

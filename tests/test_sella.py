@@ -97,9 +97,16 @@ def test_a_rating_aware_prompt_tells_what_was_disliked_before_its_row_and_nothin
 def test_a_ranking_tells_every_candidate_of_the_same_dislikes(untrained, toy):
     model, asked = untrained("sella-disliked"), toy.test[toy.test["label"] == 0].iloc[-1]
     user, history = asked["user_id"], asked["history"]
-    then = model.profiles.disliked(user, history[-1], 4)
-    assert then != model.profiles.disliked(user, likes=4)
+    rated = model.profiles.seen[user]
+    shown = rated[rated.index(history[-4:][0]) : rated.index(history[-1])]
+    then = tuple(item for item in shown if item not in model.profiles.liked[user])
+    assert then not in (model.profiles.disliked(user, history[-1], 4), model.profiles.disliked(user, likes=4))
     for items in ([asked["item_id"]], [3, asked["item_id"], 5]):
+        prompts = [model.prompt(user, i, history, then) for i in items]
+        assert model.score_items(user, items, history) == pytest.approx(model.score_prompts(prompts), abs=1e-4)
+    for longest, all_before in ((1, False), (0, True)):  # nothing lies between one like and itself; without likes, all
+        model.writer = dataclasses.replace(model.writer, longest=longest)
+        then = model.profiles.disliked(user, history[-1]) if all_before else ()
         prompts = [model.prompt(user, i, history, then) for i in items]
         assert model.score_items(user, items, history) == pytest.approx(model.score_prompts(prompts), abs=1e-4)
 

@@ -16,7 +16,7 @@ from sellarec_lab.compare.outcomes import Method, outcome, put_together, rated
 from sellarec_lab.compare.sanity import battery
 from sellarec_lab.compare.tasks import RATING
 from sellarec_lab.config import Preset
-from sellarec_lab.data import Interactions
+from sellarec_lab.data import Interactions, Profiles
 from sellarec_lab.runtime import Stage
 from sellarec_lab.world.knowable import STATED, Knowable
 
@@ -30,6 +30,17 @@ class Oracle:
     def predict(self, frame: pd.DataFrame) -> pd.DataFrame:
         """The frame's rows with the true probability as ``score``."""
         return frame.assign(score=self.truth[frame["user_id"], frame["item_id"]].astype(float))
+
+
+class SoFar:
+    """A model that is told what was disliked before each row too, also after train."""
+
+    def __init__(self, model: Knowable, data: Interactions):
+        self.model, self.profiles = model, Profiles.of(data)
+
+    def predict(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """The frame's rows with the model's ``score``."""
+        return frame.assign(score=self.model.predict(self.profiles.with_disliked(frame))["score"])
 
 
 def _scenes(cfg: Preset, data: Interactions) -> Stage:
@@ -49,6 +60,10 @@ def _scenes(cfg: Preset, data: Interactions) -> Stage:
 
 def _knowable_text(cfg: Preset, data: Interactions) -> Knowable:
     return Knowable(data.items, data.train, data.n_users, scenes=False)
+
+
+def _knowable_so_far(cfg: Preset, data: Interactions) -> SoFar:
+    return SoFar(_scenes(cfg, data).value(), data)
 
 
 def _is_world(data: Interactions) -> bool:
@@ -102,6 +117,14 @@ METHODS: dict[str, Method] = {
         put_together("knowable-text", _knowable_text, code=("sellarec_lab.world.knowable",)), tasks=("rating",),
         fits=_is_world,
     ),
+    "knowable-so-far": Method(
+        "Knowable so far (Bayes)", "reference",
+        "all that was rated before the row, also after train and what was disliked: for rating-aware histories",
+        put_together(
+            "knowable-so-far", _knowable_so_far, lambda cfg, data: (_scenes(cfg, data),),
+            code=("sellarec_lab.world.knowable",),
+        ), tasks=("rating",), fits=_is_world,
+    ),
     "popularity": _counts("Popularity", "number of the item's rows in train", collab.popularity_scores),
     "item-mean": _counts("Item mean", "smoothed share of likes of the item in train", collab.item_mean_scores),
     "user-mean": _counts("User mean", "smoothed share of likes of the user in train", collab.user_mean_scores),
@@ -139,7 +162,7 @@ METHODS: dict[str, Method] = {
     **LINKS,
 }  # fmt: skip
 TITLES = {name: method.title for name, method in METHODS.items()}
-CEILINGS = ("oracle", "knowable", "knowable-text")  # no model that learned
+CEILINGS = ("oracle", "knowable", "knowable-text", "knowable-so-far")  # no model that learned
 CORE = (  # what the first notebooks speak of
     "oracle", "knowable", "knowable-text", "means", "mf", "aligned-mf", "zero-shot", "tallrec", "collm", "sella",
     "rlfm", "fusion-rlfm",

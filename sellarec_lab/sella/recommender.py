@@ -86,10 +86,13 @@ class Recommender(Ranker):
         return self.score_prompts([self.prompt(user_id, i, history, disliked) for i in items], shared=True)
 
     def _disliked_with(self, user_id: int, history: Sequence[int] | None) -> tuple[int, ...]:
-        """What was disliked when a history was all that was liked."""
+        """What was disliked since the oldest like that is shown, when a history was all that was liked."""
         if history is None:
             return self._disliked(user_id)
-        return self._disliked(user_id, history[-1]) if len(history) else ()
+        earlier = self.writer.longest - 1  # likes that are shown beside the last one
+        if not len(history) or not earlier:
+            return ()
+        return self.profiles.disliked(user_id, history[-1], max(earlier, 0))
 
     def _disliked(self, user_id: int, before: int | None = None) -> tuple[int, ...]:
         return self.profiles.disliked(user_id, before, self.writer.longest)

@@ -2,8 +2,8 @@
 
 The oracle knows every user's taste; who sees sixty rows of a user cannot. `Knowable` knows the form of the world (how
 tastes are drawn and how they make a like, see `audience`) and what articles state of the films, and nothing else that
-is hidden: tastes are inferred from the user's train rows and the likes that a row's history shows, scenes from who
-liked what in train, by expectation maximisation. Who reads texts alone takes scenes for chance.
+is hidden: tastes are inferred from the user's train rows and from what a row shows that was liked, or disliked, scenes
+from who liked what in train, by expectation maximisation. Who reads texts alone takes scenes for chance.
 """
 
 from __future__ import annotations
@@ -86,14 +86,16 @@ class Knowable:
         """The frame's rows (``user_id, item_id, history``) with P(like) as ``score``.
 
         Likes of the history that are not of train count as what they are, likes alone: how much more probable a taste
-        makes it that this film, of all that are shown, was liked.
+        makes it that this film, of all that are shown, was liked. Rows that have ``disliked`` too say all that was
+        rated so far: there a like is one of two answers, as in train.
         """
         seen, shown = self._evidence(self.scenes), self._shown()
         score = np.empty(len(frame))
         for start in range(0, len(frame), _ROWS):
             part = frame.iloc[start : start + _ROWS]
-            told, many = self._told(part)
-            weight = seen[part["user_id"].to_numpy() - 1] + told @ self._like.T - many[:, None] * shown
+            told, many = self._told(part, "history")
+            weight = seen[part["user_id"].to_numpy() - 1] + told @ self._like.T
+            weight += self._told(part, "disliked")[0] @ self._not.T if "disliked" in part else -many[:, None] * shown
             likes = _posterior(weight + self.tastes.prior) @ self.tastes.likes  # [rows, kinds]
             film = part["item_id"].to_numpy() - 1
             kinds = self._kind[film][:, None] + np.arange(N_SCENES)
@@ -134,12 +136,12 @@ class Knowable:
         np.add.at(out, (row[:, None], self._kind[film][:, None] + np.arange(N_SCENES)), share)
         return out
 
-    def _told(self, frame: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
-        """Kinds of the likes in each row's history that are none of train's [rows, kinds], and how many [rows]."""
+    def _told(self, frame: pd.DataFrame, column: str) -> tuple[np.ndarray, np.ndarray]:
+        """Kinds of the films in each row's column that are none of train's [rows, kinds], and how many [rows]."""
         pairs = [
             (row, film - 1)
-            for row, (user, history) in enumerate(zip(frame["user_id"], frame["history"], strict=True))
-            for film in history
+            for row, (user, films) in enumerate(zip(frame["user_id"], frame[column], strict=True))
+            for film in films
             if (user, film) not in self._rated
         ]
         row, film = np.array(pairs, dtype=np.int64).reshape(-1, 2).T
