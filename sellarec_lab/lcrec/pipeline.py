@@ -42,10 +42,12 @@ class Pipeline:
 
     @functools.cached_property
     def vectors(self) -> Stage:
-        """What the untuned model says of every item, [n_items + 1, width]; or the vectors that were brought."""
+        """What the untuned model says of every item, [n_items + 1, width], the same for every seed; or the vectors that
+        were brought."""
         inputs = {"vectors": self.cfg.lcrec.vectors, "template": self.cfg.prompt.template, **llm.inputs(self.cfg)}
         if self.own is not None:
             inputs = {"own": runtime.tensor_digest(self.own)}
+        inputs["seed"] = None
         below = llm.pretraining(self.cfg, self.data) if self.own is None else ()
         code = ("sellarec_lab.semantics", "sellarec_lab.llm.stored")
         return self._stage("item-vectors", inputs, self._read_texts, _vectors, *below, code=code)

@@ -133,6 +133,11 @@ def test_own_vectors_take_the_place_of_the_models(ring, folder):
         lcrec.Pipeline(cfg, ring, own[:3])
 
 
+def test_the_catalogue_is_read_once_for_all_seeds(ring, folder):
+    one, other = (lcrec.Pipeline(benches.next_preset(*folder, seed=seed), ring) for seed in (0, 1))
+    assert one.vectors.key == other.vectors.key and one.indices.key != other.indices.key
+
+
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
 def test_half_precision_trains_and_scores(ring, folder, dtype, tmp_path):
     cfg = benches.next_preset(folder[0], tmp_path, backbone__dtype=dtype, lcrec__loop=LoopConfig(epochs=1))
