@@ -366,6 +366,17 @@ def test_ablations_can_have_fewer_seeds(toy_cfg, toy, monkeypatch):
     assert wide["seeds"].tolist() == [2, 1, 2]
 
 
+def test_each_ceiling_that_is_at_hand_says_how_much_of_the_gap_is_closed():
+    auc = {"oracle": 0.9, "knowable-so-far": 0.8, "knowable": 0.7, "sella": 0.65, "mf": 0.5}
+    rows = [{"model": name, "split": "test", "metric": "auc", "value": v} for name, v in auc.items()]
+    wide = compare.summary(pd.DataFrame(rows).assign(low=0.0, high=1.0, seeds=1))
+    closed = {c: wide[c].tolist()[3:] for c in wide if "gap" in c}
+    assert closed == {
+        "oracle gap closed": ["38%", "0%"], "knowable gap closed": ["75%", "0%"],
+        "knowable-so-far gap closed": ["50%", "0%"],
+    }  # fmt: skip
+
+
 def test_models_are_compared_seed_by_seed_where_one_failed(toy_cfg, toy):
     scored = compare.run(toy_cfg, toy, ["mf", "lightgcn"], seeds=2)
     del scored["mf"][0], scored.seeds["mf"][0]  # seed 0 failed
