@@ -54,8 +54,8 @@ def _pointed(value: object) -> str:
 
 def summary(results: pd.DataFrame, costs: pd.DataFrame | None = None) -> Summary:
     """One row a model: AUC and UAUC with intervals, warm and cold, what else was measured, and where the world is
-    known, how much of the gap between chance and the oracle, and what is knowable (so far), is closed. ``costs`` (see `cells`)
-    adds mean seconds and peak memory a seed. ``attrs["title"]`` says where one seed is all there is."""
+    known, how much of the gap between chance and the oracle, and what is knowable (so far), is closed. ``costs`` (see
+    `cells`) adds mean seconds and peak memory a seed. ``attrs["title"]`` says where one seed is all there is."""
     results = results[~results["split"].isin(["test-warm3", "test-cold3"])]
     text = results.assign(
         text=[_text(*row) for row in results[["value", "low", "high"]].itertuples(index=False)],
