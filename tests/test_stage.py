@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from sellarec_lab import compare, config, prompts, runtime, sella
+from sellarec_lab import config, prompts, runtime, sella
 from sellarec_lab.runtime import Stage, code
 
 ROOT = Path(__file__).parents[1]
@@ -72,12 +72,12 @@ def test_what_made_the_stages_is_told_each_different_thing_once(tmp_path, monkey
     monkeypatch.setattr(module, "hardware", lambda: "cpu")
     above, waiting = counting(tmp_path, "b", a), counting(tmp_path, "c", a)
     above.made()
-    told = compare.births([above, waiting])
+    told = runtime.births([above, waiting])
     assert (told["device"], told["commit"]) == ("a card, cpu", "1a2b") and told["torch"] == torch.__version__
     note = json.loads(a.path("manifest.json").read_text())
     del note["device"], note["libraries"]["torch"]
     a.path("manifest.json").write_text(json.dumps(note))
-    assert compare.births([a])["device"] == compare.births([a])["torch"] == "", "an older manifest tells less"
+    assert runtime.births([a])["device"] == runtime.births([a])["torch"] == "", "an older manifest tells less"
 
 
 def test_a_stage_that_failed_is_made_again(tmp_path):

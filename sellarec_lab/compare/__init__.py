@@ -25,11 +25,9 @@ from sellarec_lab.compare.sanity import battery, renumber, sanity
 from sellarec_lab.compare.search import GRIDS, search
 from sellarec_lab.compare.summary import Summary, summary
 from sellarec_lab.compare.tables import (
-    BORN_WITH,
     LINK_METRICS,
     METRICS,
     TAILS,
-    births,
     by_seed,
     cells,
     compared_by,
@@ -41,9 +39,9 @@ from sellarec_lab.compare.tasks import DECODING, LAST_ITEM, LINK, QUESTION, RATI
 from sellarec_lab.compare.text import check_section, markdown, section, write_section
 
 __all__ = [
-    "BORN_WITH", "CEILINGS", "CORE", "DECODING", "GRIDS", "LAST_ITEM", "LINK", "LINKS", "LINK_METRICS", "METHODS",
+    "CEILINGS", "CORE", "DECODING", "GRIDS", "LAST_ITEM", "LINK", "LINKS", "LINK_METRICS", "METHODS",
     "METRICS", "NEXT_ITEM", "NEXT_METRICS", "QUESTION", "RATING", "TAILS", "TITLES", "Fusion", "Method", "Scored",
-    "Summary", "Task", "answers", "battery", "births", "by_seed", "cells", "check_fit", "check_section", "compared_by",
+    "Summary", "Task", "answers", "battery", "by_seed", "cells", "check_fit", "check_section", "compared_by",
     "decoding", "finished", "full_ranking", "fuse", "likers", "markdown", "method", "models_for", "named", "next_item",
     "outcome", "paired_tests", "parts", "plan", "predictions", "put_together", "rating_stages", "renumber", "run",
     "sanity", "search", "section", "summary", "table", "titled", "write_section",

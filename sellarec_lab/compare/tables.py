@@ -5,7 +5,7 @@ Intervals come from a bootstrap over users; with several seeds a value is the me
 
 import dataclasses
 import itertools
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -37,7 +37,6 @@ Models = Mapping[str, Runs]
 LINK_METRICS = ("mrr", "hits@1")  # what models of links are compared by
 UNCORRECTED = "ties count as hits"
 TAILS = "test-tails"  # of links: tails alone, as papers on DBP-5L ask
-BORN_WITH = ("commit", "device", "torch", "transformers", "peft", "bitsandbytes")
 _BINS = 10  # of equal width, for the expected calibration error
 
 
@@ -202,7 +201,7 @@ def _holm(p: pd.Series) -> pd.Series:
 
 def cells(cfg: Preset, data: Interactions, scored: Scored) -> pd.DataFrame:
     """What every cell took, and what made it: ``model, seed, seconds, peak_gb, parameters, distinct_scores, sanity,
-    error``, and the columns of `births`.
+    error``, and the columns of `runtime.births`.
 
     ``parameters``: of the model, where its training counted them. ``sanity`` counts the checks of the battery that a
     language model's scores passed.
@@ -214,20 +213,11 @@ def cells(cfg: Preset, data: Interactions, scored: Scored) -> pd.DataFrame:
             note, given = next(iter(stages.values())).manifest, predictions(c, data, name)
             passed = f"{len(note['sanity'])} ok" if "sanity" in note else ""
             row = {"model": name, "seed": c.seed, **runtime.costs(stages.values()), "sanity": passed, "error": ""}
-            row |= {"parameters": _parameters(next(iter(stages.values()))), **births(stages.values())}
+            row |= {"parameters": _parameters(next(iter(stages.values()))), **runtime.births(stages.values())}
             rows.append(row | {"distinct_scores": given["score"].nunique() if "score" in given else None})
     rows += [{"model": model, "seed": seed, "error": error} for (model, seed), error in scored.failures.items()]
     first = ["model", "seed", "seconds", "peak_gb", "parameters", "distinct_scores", "sanity", "error"]
-    return pd.DataFrame(rows, columns=[*first, *BORN_WITH])
-
-
-def births(stages: Iterable[Stage]) -> dict[str, str]:
-    """What made the finished stages and all they rest on: ``commit``, ``device`` and the version of every library in
-    `BORN_WITH`, each the different ones in order with commas between. What an older manifest does not tell is left
-    out."""
-    notes = [stage.manifest for stage in runtime.together(stages) if stage.finished]
-    told = [note.get("libraries", {}) | {name: note.get(name) for name in ("commit", "device")} for note in notes]
-    return {name: ", ".join(sorted({t[name] for t in told if t.get(name)})) for name in BORN_WITH}
+    return pd.DataFrame(rows, columns=[*first, *runtime.BORN_WITH])
 
 
 def _parameters(answers: Stage) -> int | None:

@@ -179,8 +179,8 @@ def _say(out: Path, summary: pd.DataFrame, started: float, failures: Mapping | N
 
 def _birth(cfg: Preset, seeds: int, cells: pd.DataFrame, minutes: float) -> str:
     """Where the numbers come from: what made the cells, which need not be what writes the table."""
-    commits, devices, *libraries = (_different(cells[name]) for name in compare.BORN_WITH)
-    versions = ", ".join(f"{n} {v}" for n, v in zip(compare.BORN_WITH[2:], libraries))
+    commits, devices, *libraries = (_different(cells[name]) for name in runtime.BORN_WITH)
+    versions = ", ".join(f"{n} {v}" for n, v in zip(runtime.BORN_WITH[2:], libraries))
     work = cells.groupby("model")["seconds"].sum().sum() / 60
     return (
         f"Seeds {_seeds(cfg, seeds)}; made at commit {commits} on {devices}; {versions}. "
@@ -190,7 +190,7 @@ def _birth(cfg: Preset, seeds: int, cells: pd.DataFrame, minutes: float) -> str:
 
 
 def _different(told: pd.Series) -> str:
-    """The different ones of a column that holds lists with commas between (see `compare.births`)."""
+    """The different ones of a column that holds lists with commas between (see `runtime.births`)."""
     return ", ".join(sorted({one for cell in told.dropna() for one in cell.split(", ") if one})) or "unknown"
 
 

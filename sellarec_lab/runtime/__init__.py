@@ -29,12 +29,12 @@ from sellarec_lab.runtime.files import (
 from sellarec_lab.runtime.pool import at_once, at_work
 from sellarec_lab.runtime.processes import agree, is_main, wait
 from sellarec_lab.runtime.saved import believed, look_at, saving
-from sellarec_lab.runtime.stage import PeakMemory, Stage, costs, expect, nothing, stage, together
+from sellarec_lab.runtime.stage import BORN_WITH, PeakMemory, Stage, births, costs, expect, nothing, stage, together
 
 __all__ = [
-    "LIBRARIES", "Decision", "PeakMemory", "Stage", "agree", "artifacts_folder", "at_once", "at_work", "believed",
-    "code_digest", "commit", "costs", "describe", "device", "digest", "dtype", "expect", "file_digest",
-    "function_digest", "is_main", "load_frame", "load_tensors", "look_at", "nothing", "quantisation", "read_json",
-    "save_frame", "save_tensors", "saving", "seed_everything", "seeded", "stage", "stopping", "tensor_digest",
-    "together", "versions", "wait", "workers", "write_text",
+    "BORN_WITH", "LIBRARIES", "Decision", "PeakMemory", "Stage", "agree", "artifacts_folder", "at_once", "at_work",
+    "believed", "births", "code_digest", "commit", "costs", "describe", "device", "digest", "dtype", "expect",
+    "file_digest", "function_digest", "is_main", "load_frame", "load_tensors", "look_at", "nothing",
+    "quantisation", "read_json", "save_frame", "save_tensors", "saving", "seed_everything", "seeded", "stage",
+    "stopping", "tensor_digest", "together", "versions", "wait", "workers", "write_text",
 ]  # fmt: skip

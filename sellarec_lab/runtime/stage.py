@@ -38,6 +38,7 @@ from sellarec_lab.runtime.processes import agree, is_main, wait
 
 _NO_RESULTS = ("manifest.json", "checkpoint.safetensors")  # what a stage's folder holds beside its result
 _PATIENCE = 2.0  # seconds
+BORN_WITH = ("commit", "device", "torch", "transformers", "peft", "bitsandbytes")  # what a table says of its cells
 
 
 @dataclass(frozen=True, eq=False)
@@ -231,6 +232,15 @@ def costs(stages: Iterable[Stage]) -> dict[str, float]:
         "seconds": round(sum(note["seconds"] for note in notes), 1),
         "peak_gb": max((note["peak_gb"] for note in notes), default=0.0),
     }
+
+
+def births(stages: Iterable[Stage]) -> dict[str, str]:
+    """What made the finished stages and all they rest on: ``commit``, ``device`` and the version of every library in
+    `BORN_WITH`, each the different ones in order with commas between. What an older manifest does not tell is left
+    out."""
+    notes = [stage.manifest for stage in together(stages) if stage.finished]
+    told = [note.get("libraries", {}) | {name: note.get(name) for name in ("commit", "device")} for note in notes]
+    return {name: ", ".join(sorted({t[name] for t in told if t.get(name)})) for name in BORN_WITH}
 
 
 class PeakMemory:
