@@ -41,7 +41,7 @@ bench: $(STAMP) ## speed, in turns: rows and beams beside transformers' own ways
 soak: $(STAMP) ## a hundred runs killed at random moments and started again: are the tables the same? (an hour)
 	.venv/bin/python docs/soak.py
 
-browser: chromium ## two notebooks in JupyterLab with Chromium; screenshots in artifacts/browser (PRESET=tiny: finer ones)
+browser: chromium ## notebooks in JupyterLab, clicked in Chromium; screenshots in artifacts/browser (PRESET=tiny: finer ones)
 	.venv/bin/pytest tests/browser --preset $(PRESET)
 
 pictures: PRESET = tiny
