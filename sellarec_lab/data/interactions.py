@@ -77,11 +77,13 @@ class Interactions:
     @property
     def genres(self) -> pd.Series:
         """Lists of names by item_id: from a column `genre` or `genres`, whose values are names, lists of them, or
-        "A|B"."""
-        column = next((name for name in ("genre", "genres") if name in self.items), None)
+        "A|B"; else from a shop's `categories`, "A, B, C" from the general to the special, without the first, which
+        tells little within one department."""
+        column = next((name for name in ("genre", "genres", "categories") if name in self.items), None)
         known = self.items[column] if column else pd.Series("", index=self.items.index)
-        many = known.map(lambda v: v if isinstance(v, list | tuple) else str("" if pd.isna(v) else v).split("|"))
-        return many.map(lambda names: [str(name) for name in names if name]).rename("genres")
+        mark, first = (",", 1) if column == "categories" else ("|", 0)
+        many = known.map(lambda v: v if isinstance(v, list | tuple) else str("" if pd.isna(v) else v).split(mark))
+        return many.map(lambda names: [str(name).strip() for name in names[first:] if name]).rename("genres")
 
     @property
     def titles(self) -> list[str]:

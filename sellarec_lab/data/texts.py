@@ -38,5 +38,6 @@ def untitled(items: pd.DataFrame) -> str:
 
 
 def _texts(record: dict) -> tuple[str, ...]:
-    categories = record.get("categories") or record.get("category")
-    return *(clean(record.get(key)) for key in COLUMNS[:3]), clean(categories, ", ")
+    names = clean(record.get("categories") or record.get("category"), ",").split(",")  # some write "A,B", some "A, B"
+    categories = ", ".join(name.strip() for name in names if name.strip())
+    return *(clean(record.get(key)) for key in COLUMNS[:3]), categories

@@ -354,6 +354,7 @@ def test_labels_that_are_all_alike_are_named_before_anything_trains(toy) -> None
     [
         ("genre", ["Drama", None, "Comedy|Crime"], ["Drama", "", "Comedy"]),
         ("genres", [["Drama", "War"], (), ("Crime",)], ["Drama", "", "Crime"]),
+        ("categories", ["Office, Pens,Ink", "Office", ["Office", "Paper"]], ["Pens", "", "Paper"]),
         ("year", [1999, 2000, 2001], ["", "", ""]),
     ],
 )

@@ -21,7 +21,7 @@ ITEMS = {
         "brand": "AT&amp;T",
         "categories": "X, Y",
     },
-    "1": {"title": "", "description": "< 40 mA, <=14ns", "brand": "", "categories": ""},
+    "1": {"title": "", "description": "< 40 mA, <=14ns", "brand": "", "categories": "Office,Pens &amp; Ink,"},
     "2": {"title": "Pen", "description": ["Blue.", "<p>Wet.</p>", ""], "categories": [["Office", "Pens"]]},
     "3": {"title": "Ink"},
     "4": {"title": "Not met but by the short"},
@@ -68,7 +68,7 @@ def test_texts_are_cleaned(tmp_path: Path) -> None:
     assert items["title"].tolist() == ["AT&T Phone", "1", "Pen", "Ink"]
     assert items["description"].tolist() == ["A B C", "< 40 mA, <=14ns", "Blue. Wet.", ""]
     assert items["brand"].tolist() == ["AT&T", "", "", ""]
-    assert items["categories"].tolist() == ["X, Y", "", "Office, Pens", ""]
+    assert items["categories"].tolist() == ["X, Y", "Office, Pens & Ink", "Office, Pens", ""]
     assert clean("a <!-- <b> --> &lt;i&gt;b<![endif]--> c < d > e") == "a b c < d > e" and clean(None) == ""
 
 
