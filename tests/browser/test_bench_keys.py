@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
+from desk_says import chances, step
 
 pytestmark = pytest.mark.browser
 SHOTS = Path(__file__).parents[2] / "artifacts" / "browser"
@@ -26,22 +27,13 @@ def desk(page):
     desk = page.locator(".sellarec-bench").first
     desk.scroll_into_view_if_needed()
     desk.get_by_role("button", name="Reset").click()
-    _step(desk, "reset")
+    step(desk, "reset")
     desk.evaluate("desk => desk.scrollIntoView({block: 'end'})")
     return desk
 
 
-def _step(desk, said: str) -> None:
-    """Wait until the strip says what was done."""
-    desk.get_by_text(re.compile(f"^{said}")).first.wait_for()
-
-
 def _cells(page) -> int:
     return page.locator(".jp-Notebook .jp-Cell").count()
-
-
-def _chances(desk) -> list[str]:
-    return re.findall(r"P\(Yes\) = (\d\.\d+)", desk.inner_text())
 
 
 def _tick(desk):
@@ -72,7 +64,7 @@ def test_arrows_move_in_the_list_and_stay_there(page, desk):
     first = users.input_value()
     page.keyboard.press("ArrowDown")
     page.keyboard.press("ArrowDown")
-    _step(desk, "picked user")
+    step(desk, "picked user")
     assert users.input_value() != first
     assert users.evaluate("list => list === document.activeElement")
 
@@ -101,10 +93,10 @@ def test_a_rejected_template_keeps_its_text_beside_its_error(page, desk):
     page.screenshot(path=SHOTS / "bench_rejected_template.png")
     box.fill("Offer: {title}?")
     box.press("Tab")
-    _step(desk, "rephrased")
+    step(desk, "rephrased")
     error.wait_for(state="detached")
     desk.get_by_role("button", name="Reset").click()
-    _step(desk, "reset")
+    step(desk, "reset")
     assert box.input_value() == own
 
 
@@ -125,28 +117,28 @@ def test_two_models_stand_side_by_side_and_their_answers_stay_in_sight(page, des
 
 
 def test_models_are_swapped_and_steps_undone_and_redone(page, desk):
-    before = _chances(desk)
+    before = chances(desk)
     _tick(desk).uncheck()
-    _step(desk, "dropped:")
-    dropped = _chances(desk)
+    step(desk, "dropped:")
+    dropped = chances(desk)
     assert len(before) == 2 and dropped != before
     desk.get_by_role("button", name="Undo").click()
-    _step(desk, "undone: dropped")
-    assert _chances(desk) == before
+    step(desk, "undone: dropped")
+    assert chances(desk) == before
     desk.get_by_role("button", name="Redo").click()
-    _step(desk, "redone: dropped")
-    assert _chances(desk) == dropped
+    step(desk, "redone: dropped")
+    assert chances(desk) == dropped
     desk.get_by_role("button", name="Pin").click()
     desk.get_by_role("button", name="Swap models").click()
     page.wait_for_function("text => document.querySelector('.sellarec-bench').innerText.includes(text)", arg="(pinned)")
     desk.get_by_role("button", name="Undo").click()
-    _step(desk, "undone: dropped")
-    assert _chances(desk) == before[::-1]
+    step(desk, "undone: dropped")
+    assert chances(desk) == before[::-1]
     desk.get_by_text("(pinned)").first.wait_for()
     page.screenshot(path=SHOTS / "bench_pinned.png")
     desk.get_by_role("button", name="Swap models").click()
     desk.get_by_role("button", name="Redo").click()
-    _step(desk, "redone: dropped")
+    step(desk, "redone: dropped")
     desk.get_by_role("button", name="Unpin").click()
 
 
@@ -155,19 +147,19 @@ def test_a_title_that_nearly_exists_is_offered(page, desk):
     own = target.input_value()
     target.fill(f"{own[:-2]}{own[-1]}{own[-2]}")
     target.press("Tab")
-    _step(desk, "retitled:")
+    step(desk, "retitled:")
     page.screenshot(path=SHOTS / "bench_did_you_mean.png")
     offered = desk.get_by_role("button", name=own, exact=True).locator("visible=true")
     item = desk.locator("label:has-text('item token') input")
     assert item.is_disabled() and not item.is_checked()
     offered.click()
-    _step(desk, "target:")
+    step(desk, "target:")
     assert target.input_value() == own and item.is_enabled() and offered.count() == 0
 
 
 def test_details_and_fifty_users_on_demand(page, desk):
     _tick(desk).uncheck()
-    _step(desk, "dropped:")
+    step(desk, "dropped:")
     for name in ("token ids", "logits", "attention"):
         desk.locator(f"label:has-text('{name}') input").check()
     desk.get_by_text("attention of the place that answers").wait_for()

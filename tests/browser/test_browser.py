@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
+from desk_says import step
 
 pytestmark = pytest.mark.browser
 ROOT = Path(__file__).parents[2]
@@ -29,11 +30,6 @@ def _scores(desk) -> list[str]:
     return re.findall(r"score ([+−-]\d+\.\d+) =", desk.inner_text())
 
 
-def _step(desk, text: str) -> None:
-    """Wait until the panel says what was done."""
-    desk.get_by_text(re.compile(f"^{text}")).first.wait_for()
-
-
 def _pick(desk) -> None:
     """The first of those who like a film with "night" in its title; by the search box."""
     desk.get_by_placeholder(_SEARCH).fill("night")
@@ -42,7 +38,7 @@ def _pick(desk) -> None:
     people = desk.locator(".widget-select select")
     people.select_option(index=0)
     name = people.locator("option").first.inner_text().split()[0]
-    _step(desk, f"picked user {re.escape(name)}")
+    step(desk, f"picked user {re.escape(name)}")
 
 
 def test_workbench_with_the_mouse(run_notebook, preset):
@@ -52,12 +48,12 @@ def test_workbench_with_the_mouse(run_notebook, preset):
     before = _scores(desk)
     _shoot(desk, "workbench")
     desk.locator(".widget-checkbox input:enabled:visible").first.uncheck()
-    _step(desk, "dropped:")
+    step(desk, "dropped:")
     dropped = _scores(desk)
     assert len(before) == len(dropped) == 2 and dropped != before
     _shoot(desk, "workbench_dropped")
     desk.get_by_role("button", name="Undo").click()
-    _step(desk, "undone: dropped")
+    step(desk, "undone: dropped")
     assert _scores(desk) == before
     for kind in ("HTML", "JSON"):
         desk.get_by_role("button", name=f"Export {kind}").click()
@@ -86,12 +82,12 @@ def _keyboard(page, desk, before: list[str]) -> None:
         if tick.evaluate("tick => tick === document.activeElement"):
             break
     page.keyboard.press("Space")
-    _step(desk, "dropped:")
+    step(desk, "dropped:")
     assert _scores(desk) != before
     desk.get_by_role("button", name="Undo").focus()
     _shoot(desk, "workbench_keyboard")
     page.keyboard.press("Space")
-    _step(desk, "undone: dropped")
+    step(desk, "undone: dropped")
     assert _scores(desk) == before
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import nbformat
 import pytest
+from desk_says import chances, step
 
 pytestmark = pytest.mark.browser
 SHOTS = Path(__file__).parents[2] / "artifacts" / "browser"
@@ -29,30 +29,22 @@ def desk(folder, preset, run_notebook):
     return desk
 
 
-def _chances(desk) -> list[str]:
-    return re.findall(r"P\(Yes\) = (\d\.\d+)", desk.inner_text())
-
-
-def _step(desk, said: str) -> None:
-    desk.get_by_text(re.compile(f"^{said}")).first.wait_for()
-
-
 def test_a_liked_title_is_turned_and_turned_back(desk):
     chosen = desk.locator(".widget-dropdown:has-text('move') select")
     title = chosen.locator("option").first.inner_text()
     turn = desk.get_by_role("button", name="Liked ⇄ disliked")
-    before = _chances(desk)
+    before = chances(desk)
     chosen.select_option(index=0)
     turn.click()
-    _step(desk, "now disliked:")
-    turned = _chances(desk)
+    step(desk, "now disliked:")
+    turned = chances(desk)
     assert turned[0] != before[0] and turned[1] != before[1]  # for the other one a like is gone
     assert chosen.locator("option:checked").inner_text().split() == ["✘", *title.split()]
     desk.page.screenshot(path=SHOTS / "bench_turned.png")
     turn.click()
-    _step(desk, "now liked:")
+    step(desk, "now liked:")
     assert chosen.locator("option:checked").inner_text().split() == title.split()
     for _ in range(2):
         desk.get_by_role("button", name="Undo").click()
-    _step(desk, "undone: now disliked")
-    assert _chances(desk) == before
+    step(desk, "undone: now disliked")
+    assert chances(desk) == before
